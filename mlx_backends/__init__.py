@@ -1,0 +1,101 @@
+"""One MLX engine for LangChain and LlamaIndex.
+
+Public names load at first use, so that ``import mlx_backends`` is fast and brings neither a
+framework nor a model library with it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mlx_backends import fast_blas
+from mlx_backends._version import __version__
+
+if TYPE_CHECKING:
+    from mlx_backends.config import EmbedderConfig, EngineConfig
+    from mlx_backends.core import (
+        FinishReason,
+        Logprob,
+        Request,
+        RequestMetrics,
+        SamplingParams,
+        TokenLogprobs,
+        TokenOutput,
+        Usage,
+    )
+    from mlx_backends.engine.engine import Engine
+    from mlx_backends.engine.mock import MockEngine
+    from mlx_backends.errors import (
+        ChatTemplateError,
+        ConfigError,
+        ContextLengthError,
+        EngineClosedError,
+        EngineError,
+        ForkedProcessError,
+        MemoryLimitError,
+        MissingExtraError,
+        MLXBackendsError,
+        ModelError,
+        ModelLoadError,
+        ModelNotFoundError,
+        NumericalError,
+        OverloadedError,
+        RequestError,
+        TokenIdError,
+        UnsupportedModelError,
+    )
+    from mlx_backends.pooling.embedder import Embedder
+
+_MODULES = {
+    "config": ("EmbedderConfig", "EngineConfig"),
+    "core": (
+        "FinishReason",
+        "Logprob",
+        "Request",
+        "RequestMetrics",
+        "SamplingParams",
+        "TokenLogprobs",
+        "TokenOutput",
+        "Usage",
+    ),
+    "engine.engine": ("Engine",),
+    "engine.mock": ("MockEngine",),
+    "errors": (
+        "ChatTemplateError",
+        "ConfigError",
+        "ContextLengthError",
+        "EngineClosedError",
+        "EngineError",
+        "ForkedProcessError",
+        "MLXBackendsError",
+        "MemoryLimitError",
+        "MissingExtraError",
+        "ModelError",
+        "ModelLoadError",
+        "ModelNotFoundError",
+        "NumericalError",
+        "OverloadedError",
+        "RequestError",
+        "TokenIdError",
+        "UnsupportedModelError",
+    ),
+    "pooling.embedder": ("Embedder",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604, RUF022 - kept equal to _HOME by tests/unit/test_public_api.py
+    "__version__",
+    *sorted(_HOME),
+]
+
+# MLX binds its BLAS when it is first imported, so a faster one has to be in place before that.
+fast_blas.preload()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

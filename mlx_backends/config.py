@@ -1,0 +1,156 @@
+"""What can be set, validated once, and the only place that reads environment variables.
+
+| variable | sets |
+| --- | --- |
+| ``MLX_BACKENDS_MODEL`` | the language model when none is named |
+| ``MLX_BACKENDS_EMBED_MODEL`` | the embedding model when none is named |
+| ``MLX_BACKENDS_RERANK_MODEL`` | the rerank model when none is named |
+| ``MLX_BACKENDS_CACHE_DIR`` | where this package keeps files of its own |
+| ``MLX_BACKENDS_MEMORY_LIMIT`` | budget of one process for weights and caches, such as ``6GB`` |
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mlx_backends.errors import ConfigError
+
+Device = Literal["auto", "cpu", "gpu"]
+DType = Literal["auto", "float32", "float16", "bfloat16"]
+ModelKind = Literal["lm", "encoder", "reranker"]
+
+_MODEL_VARIABLES: dict[ModelKind, str] = {
+    "lm": "MLX_BACKENDS_MODEL",
+    "encoder": "MLX_BACKENDS_EMBED_MODEL",
+    "reranker": "MLX_BACKENDS_RERANK_MODEL",
+}
+_DEVICES = ("auto", "cpu", "gpu")
+_DTYPES = ("auto", "float32", "float16", "bfloat16")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Which language model an engine runs, and within which bounds.
+
+    Equal configurations share one engine (``mlx_backends.registry``).
+
+    Attributes:
+        model: Local folder or Hub id; None is ``MLX_BACKENDS_MODEL``, else the bundled model.
+        revision: Hub branch, tag or commit.
+        device: ``auto`` is the GPU where MLX has one.
+        dtype: ``auto`` keeps the model's own type on a GPU and takes float32 on a CPU, where
+            MLX computes float32 fastest.
+        max_model_len: Context window in tokens, if smaller than the model's own.
+        max_num_seqs: Most sequences that generate at once.
+        max_num_waiting: Most requests that wait; one more is an ``OverloadedError``.
+        prefill_chunk_size: Prompt tokens computed per step, so that running sequences never wait
+            longer than for one chunk.
+        memory_limit_bytes: Budget for weights and caches; None is ``MLX_BACKENDS_MEMORY_LIMIT``.
+
+    Raises:
+        ConfigError: A value is out of its range.
+    """
+
+    model: str | None = None
+    revision: str | None = None
+    device: Device = "auto"
+    dtype: DType = "auto"
+    max_model_len: int | None = None
+    max_num_seqs: int = 32
+    max_num_waiting: int = 4_096
+    prefill_chunk_size: int = 512
+    memory_limit_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, os.PathLike):
+            object.__setattr__(self, "model", os.fspath(self.model))
+        _require_choice("device", self.device, _DEVICES)
+        _require_choice("dtype", self.dtype, _DTYPES)
+        for name in ("max_num_seqs", "max_num_waiting", "prefill_chunk_size"):
+            _require_positive(name, getattr(self, name))
+        for name in ("max_model_len", "memory_limit_bytes"):
+            if getattr(self, name) is not None:
+                _require_positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderConfig:
+    """Which embedding model an embedder runs, and how it batches.
+
+    Attributes:
+        model: Local folder or Hub id; None is ``MLX_BACKENDS_EMBED_MODEL``, else the bundled one.
+        revision: Hub branch, tag or commit.
+        device: As in ``EngineConfig``.
+        dtype: As in ``EngineConfig``.
+        max_batch_tokens: Padded tokens of one forward pass.
+        max_length: Longest text in tokens, if shorter than the model's own.
+        on_overflow: What happens to a longer text: ``error`` or ``truncate``.
+
+    Raises:
+        ConfigError: A value is out of its range.
+    """
+
+    model: str | None = None
+    revision: str | None = None
+    device: Device = "auto"
+    dtype: DType = "auto"
+    max_batch_tokens: int = 8_192
+    max_length: int | None = None
+    on_overflow: Literal["error", "truncate"] = "error"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, os.PathLike):
+            object.__setattr__(self, "model", os.fspath(self.model))
+        _require_choice("device", self.device, _DEVICES)
+        _require_choice("dtype", self.dtype, _DTYPES)
+        _require_choice("on_overflow", self.on_overflow, ("error", "truncate"))
+        _require_positive("max_batch_tokens", self.max_batch_tokens)
+        if self.max_length is not None:
+            _require_positive("max_length", self.max_length)
+
+
+def model_from_environment(kind: ModelKind) -> str | None:
+    """Name of the model that the environment sets for this kind, or None."""
+    return os.environ.get(_MODEL_VARIABLES[kind]) or None
+
+
+def cache_dir() -> Path:
+    """Folder for files that this package makes and can make again."""
+    override = os.environ.get("MLX_BACKENDS_CACHE_DIR")
+    if override:
+        return Path(override).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).expanduser() / "mlx_backends"
+
+
+def memory_limit_from_environment() -> int | None:
+    """``MLX_BACKENDS_MEMORY_LIMIT`` in bytes, or None if it is not set."""
+    text = os.environ.get("MLX_BACKENDS_MEMORY_LIMIT")
+    return parse_bytes(text) if text else None
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as ``6GB``, ``512 MiB`` or ``1000000``.
+
+    Raises:
+        ConfigError: The text is not a size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
+    if match is None or (match[3] and not match[2]):
+        raise ConfigError(f"{text!r:.80} is not a size. Write it like 6GB, 512MiB or 1000000.")
+    unit = match[2].lower()
+    return int(float(match[1]) * (_BINARY_UNITS[unit] if match[3] else _UNITS[unit]))
+
+
+def _require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} must be one of {', '.join(allowed)}; got {value!r:.80}.")
+
+
+def _require_positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name} must be an integer of at least 1; got {value!r:.80}.")

@@ -1,0 +1,1 @@
+"""The generation engine: requests in, streams of tokens out."""

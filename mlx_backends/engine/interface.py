@@ -1,0 +1,98 @@
+"""What an adapter may expect of an engine: the real one and ``MockEngine`` both fit."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mlx_backends.core import SamplingParams, TokenOutput
+from mlx_backends.engine.handle import RequestHandle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """Counters of an engine at one moment.
+
+    Attributes:
+        running: Sequences that are being prefilled or generate.
+        waiting: Requests that have not begun.
+        submitted: Requests accepted since the start; always the sum of ``running``, ``waiting``,
+            ``finished``, ``failed`` and ``aborted``.
+        finished: Requests that ended with ``stop`` or ``length``.
+        failed: Requests that ended with an error.
+        aborted: Requests whose caller gave up.
+        prompt_tokens: Prompt tokens computed.
+        completion_tokens: Tokens generated.
+        cache_bytes: Bytes of KV cache held for running sequences.
+    """
+
+    running: int = 0
+    waiting: int = 0
+    submitted: int = 0
+    finished: int = 0
+    failed: int = 0
+    aborted: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_bytes: int = 0
+
+
+class ChatTokenizer(Protocol):
+    """The part of ``mlx_backends.text.tokenizer.Tokenizer`` that adapters use."""
+
+    @property
+    def has_chat_template(self) -> bool: ...
+
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str: ...
+
+    def count(self, text: str) -> int: ...
+
+    def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        **template_options: Any,
+    ) -> list[int]: ...
+
+
+class GenerationEngine(Protocol):
+    """Continues tokenized prompts. All methods may be called from any thread.
+
+    ``model_name``, ``context_window`` and ``tokenizer`` read the model's small files at their first
+    use (blocking, up to a second); weights load with the first request.
+    """
+
+    @property
+    def model_name(self) -> str: ...
+
+    @property
+    def context_window(self) -> int: ...
+
+    @property
+    def tokenizer(self) -> ChatTokenizer: ...
+
+    def submit(
+        self,
+        prompt_token_ids: Sequence[int],
+        sampling_params: SamplingParams | None = None,
+        *,
+        request_id: str | None = None,
+        priority: int = 0,
+        cache_salt: str | None = None,
+    ) -> RequestHandle:
+        """Queue a request and return at once; errors in the request itself raise here."""
+        ...
+
+    def stream(self, handle: RequestHandle) -> Iterator[TokenOutput]: ...
+
+    def astream(self, handle: RequestHandle) -> AsyncIterator[TokenOutput]: ...
+
+    def abort(self, handle: RequestHandle) -> None: ...
+
+    def stats(self) -> EngineStats: ...
+
+    def close(self) -> None: ...

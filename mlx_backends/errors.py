@@ -1,0 +1,113 @@
+"""Every error a caller can meet, as one tree.
+
+MLXBackendsError
+├── ConfigError (ValueError)              an option is unknown or out of its range
+├── MissingExtraError (ImportError)       a framework or tool of an optional extra is not installed
+├── ModelError
+│   ├── ModelNotFoundError (FileNotFoundError)
+│   ├── ModelLoadError                    the folder's files are malformed or do not fit together
+│   ├── UnsupportedModelError             a well-formed model that this engine cannot run
+│   └── ChatTemplateError                 the template is missing, unsafe, too slow or raised
+├── RequestError (ValueError)             what the caller asked for cannot be served
+│   ├── ContextLengthError                the prompt does not fit the context window
+│   └── TokenIdError                      a token id is outside the vocabulary
+└── EngineError (RuntimeError)            the engine cannot serve, whatever is asked
+    ├── EngineClosedError
+    ├── ForkedProcessError                used in a child made by ``os.fork``
+    ├── OverloadedError                   the queue of waiting requests is full
+    ├── MemoryLimitError                  the work would not fit the memory budget
+    └── NumericalError                    the model produced NaN or infinity
+
+Messages say what was given, what is allowed and what to do. Classes also derive from the built-in
+error that callers of LangChain, LlamaIndex and mlx-lm would catch.
+"""
+
+
+class MLXBackendsError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class ConfigError(MLXBackendsError, ValueError):
+    """An option is unknown, has the wrong type or is out of its range."""
+
+
+class MissingExtraError(MLXBackendsError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package!r} is not installed. Install it with: "
+            f'python -m pip install "mlx-backends[{extra}]"'
+        )
+        self.package = package
+        self.extra = extra
+
+
+class ModelError(MLXBackendsError):
+    """A model cannot be used."""
+
+
+class ModelNotFoundError(ModelError, FileNotFoundError):
+    """Neither a local folder nor a Hub repository of that name could be read."""
+
+
+class ModelLoadError(ModelError):
+    """A model's files are malformed or do not fit together."""
+
+
+class UnsupportedModelError(ModelError):
+    """The model is well-formed, but this engine cannot run it."""
+
+
+class ChatTemplateError(ModelError):
+    """The chat template is missing, unsafe, ran too long or raised."""
+
+
+class RequestError(MLXBackendsError, ValueError):
+    """A request cannot be served as it was asked."""
+
+
+class ContextLengthError(RequestError):
+    """A prompt does not fit the context window.
+
+    Attributes:
+        prompt_tokens: Length of the prompt, in tokens.
+        context_window: What the model takes, prompt and completion together, in tokens.
+    """
+
+    def __init__(self, prompt_tokens: int, context_window: int) -> None:
+        super().__init__(
+            f"The prompt has {prompt_tokens:,} tokens; the context window is {context_window:,} "
+            "and must also hold the completion. Shorten the prompt, retrieve fewer passages, or "
+            "use a model with a longer context."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context_window = context_window
+
+
+class TokenIdError(RequestError):
+    """A token id is outside the model's vocabulary."""
+
+
+class EngineError(MLXBackendsError, RuntimeError):
+    """The engine cannot serve."""
+
+
+class EngineClosedError(EngineError):
+    """The engine was closed."""
+
+
+class ForkedProcessError(EngineError):
+    """The engine was used in a child process made by ``os.fork`` after it had started."""
+
+
+class OverloadedError(EngineError):
+    """The queue of waiting requests is full; try again later."""
+
+
+class MemoryLimitError(EngineError):
+    """The work would not fit the memory budget."""
+
+
+class NumericalError(EngineError):
+    """The model produced NaN or infinite logits or vectors."""

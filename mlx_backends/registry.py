@@ -1,0 +1,61 @@
+"""One engine and one embedder per configuration in a process, shared by everything that asks.
+
+Adapters get their engines here, so a chain and a query engine that name the same model hold its
+weights once.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from mlx_backends.config import EmbedderConfig, EngineConfig
+
+if TYPE_CHECKING:
+    from mlx_backends.engine.engine import Engine
+    from mlx_backends.pooling.embedder import Embedder
+
+T = TypeVar("T", "Engine", "Embedder")
+_lock = threading.Lock()
+_engines: dict[EngineConfig, "Engine"] = {}
+_embedders: dict[EmbedderConfig, "Embedder"] = {}
+
+
+def get_engine(config: EngineConfig) -> "Engine":
+    """The shared engine of this configuration; weights load at its first request."""
+    from mlx_backends.engine.engine import Engine
+
+    return _get(_engines, config, lambda: Engine(config))
+
+
+def get_embedder(config: EmbedderConfig) -> "Embedder":
+    """The shared embedder of this configuration; weights load at its first text."""
+    from mlx_backends.pooling.embedder import Embedder
+
+    return _get(_embedders, config, lambda: Embedder(config))
+
+
+def close_all() -> None:
+    """Close all shared engines and embedders and free their memory."""
+    with _lock:
+        closing = [*_engines.values(), *_embedders.values()]
+        _engines.clear()
+        _embedders.clear()
+    for shared in closing:
+        shared.close()
+
+
+def _get(pool: dict, config: EngineConfig | EmbedderConfig, make: Callable[[], T]) -> T:
+    with _lock:
+        shared = pool.get(config)
+        if shared is None or shared.is_closed:
+            shared = pool[config] = make()
+        return shared
+
+
+def _replace_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_replace_lock)

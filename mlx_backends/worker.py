@@ -1,0 +1,133 @@
+"""The one thread that touches MLX.
+
+MLX's streams belong to threads: a lazy array evaluated on another thread raises, and a thread that
+computed and exits without ``mx.clear_streams()`` can abort the process (mlx#3727, mlx-lm#1256). So
+models are loaded, run and dropped on one thread per process, which all engines and embedders share.
+Jobs run one at a time in the order of arrival; long work is cut into short jobs, each of which posts
+the next, and so everybody's work interleaves.
+"""
+
+import atexit
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from mlx_backends.errors import EngineClosedError, ForkedProcessError
+
+T = TypeVar("T")
+_JOIN_TIMEOUT_S = 30.0
+
+
+class Worker:
+    """Runs jobs on its own thread, in order.
+
+    The thread starts with the first job and ends with ``close`` or at interpreter exit.
+    """
+
+    def __init__(self, name: str = "mlx-backends") -> None:
+        self._name = name
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._closed = False
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Run ``job`` on the thread, soon. The job must not raise.
+
+        Raises:
+            EngineClosedError: The worker was closed.
+            ForkedProcessError: The process was forked after the worker was made.
+        """
+        self.check_process()
+        with self._lock:
+            if self._closed:
+                raise EngineClosedError("The MLX thread was closed; make a new engine.")
+            if self._thread is None:
+                self._start()
+            self._jobs.put(job)
+
+    def run(self, function: Callable[[], T]) -> Future[T]:
+        """Run ``function`` on the thread; the future holds its result or its exception."""
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self.post(job)
+        return future
+
+    def is_current_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def check_process(self) -> None:
+        """Raise ``ForkedProcessError`` in a child that was forked from the worker's process."""
+        if os.getpid() != self._pid:
+            raise ForkedProcessError(
+                "This process was forked after mlx_backends had started its thread, and MLX does "
+                "not survive a fork. Start workers with the 'spawn' method, or create models in "
+                "the child only."
+            )
+
+    def close(self) -> None:
+        """Finish the job at hand, drop those that wait, end the thread; idempotent."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+            self._jobs.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_TIMEOUT_S)
+        atexit.unregister(self.close)
+
+    def _start(self) -> None:
+        # A daemon, because the interpreter joins other threads before it calls atexit handlers,
+        # and this thread ends in one.
+        self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def _main(self) -> None:
+        while not self._closed:
+            job = self._jobs.get()
+            if job is None:
+                break
+            job()
+            del job  # a job holds its model, which must be dropped on this thread
+        self._drop_waiting_jobs()
+        _clear_streams()
+
+    def _drop_waiting_jobs(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait()
+
+
+_shared: Worker | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_worker() -> Worker:
+    """The worker of this process; a new one after the last was closed or the process was forked."""
+    global _shared
+    with _shared_lock:
+        if _shared is None or _shared._closed or _shared._pid != os.getpid():
+            _shared = Worker()
+        return _shared
+
+
+def _clear_streams() -> None:
+    import mlx.core as mx
+
+    mx.synchronize()
+    mx.clear_streams()

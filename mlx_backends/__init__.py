@@ -82,9 +82,38 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604, RUF022 - kept equal to _HOME by tests/unit/test_public_api.py
+__all__ = [
+    "ChatTemplateError",
+    "ConfigError",
+    "ContextLengthError",
+    "Embedder",
+    "EmbedderConfig",
+    "Engine",
+    "EngineClosedError",
+    "EngineConfig",
+    "EngineError",
+    "FinishReason",
+    "ForkedProcessError",
+    "Logprob",
+    "MLXBackendsError",
+    "MemoryLimitError",
+    "MissingExtraError",
+    "MockEngine",
+    "ModelError",
+    "ModelLoadError",
+    "ModelNotFoundError",
+    "NumericalError",
+    "OverloadedError",
+    "Request",
+    "RequestError",
+    "RequestMetrics",
+    "SamplingParams",
+    "TokenIdError",
+    "TokenLogprobs",
+    "TokenOutput",
+    "UnsupportedModelError",
+    "Usage",
     "__version__",
-    *sorted(_HOME),
 ]
 
 # MLX binds its BLAS when it is first imported, so a faster one has to be in place before that.

@@ -39,7 +39,8 @@ class EngineConfig:
     Equal configurations share one engine (``mlx_backends.registry``).
 
     Attributes:
-        model: Local folder or Hub id; None is ``MLX_BACKENDS_MODEL``, else the bundled model.
+        model: Local folder, Hub id or ``bundled``; None is ``MLX_BACKENDS_MODEL``, else the bundled
+            model with a warning.
         revision: Hub branch, tag or commit.
         device: ``auto`` is the GPU where MLX has one.
         dtype: ``auto`` keeps the model's own type on a GPU and takes float32 on a CPU, where
@@ -82,7 +83,8 @@ class EmbedderConfig:
     """Which embedding model an embedder runs, and how it batches.
 
     Attributes:
-        model: Local folder or Hub id; None is ``MLX_BACKENDS_EMBED_MODEL``, else the bundled one.
+        model: Local folder, Hub id or ``bundled``; None is ``MLX_BACKENDS_EMBED_MODEL``, else the
+            bundled model with a warning.
         revision: Hub branch, tag or commit.
         device: As in ``EngineConfig``.
         dtype: As in ``EngineConfig``.

@@ -53,7 +53,8 @@ class SamplingParams:
         stop_token_ids: Token ids that end the completion, besides the model's own.
         ignore_eos: Go on after an end-of-sequence token (for benchmarks).
         logprobs: Report the log-probability of every token.
-        top_logprobs: Report so many likeliest alternatives at every position too.
+        top_logprobs: Report so many likeliest alternatives at every position; implies
+            ``logprobs``.
 
     Raises:
         ConfigError: A value has the wrong type or is out of its range.
@@ -91,6 +92,7 @@ class SamplingParams:
         if self.seed is not None:
             _require_int("seed", self.seed, 0, MAX_SEED)
         _require_int("top_logprobs", self.top_logprobs, 0, MAX_TOP_LOGPROBS)
+        object.__setattr__(self, "logprobs", bool(self.logprobs or self.top_logprobs))
         object.__setattr__(self, "stop", _normalized_stop(self.stop))
         object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
         for token_id in self.stop_token_ids:

@@ -7,9 +7,10 @@ weights once.
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from mlx_backends.config import EmbedderConfig, EngineConfig
+from mlx_backends.config import EmbedderConfig, EngineConfig, model_from_environment
 
 if TYPE_CHECKING:
     from mlx_backends.engine.engine import Engine
@@ -25,6 +26,7 @@ def get_engine(config: EngineConfig) -> "Engine":
     """The shared engine of this configuration; weights load at its first request."""
     from mlx_backends.engine.engine import Engine
 
+    config = replace(config, model=config.model or model_from_environment("lm"))
     return _get(_engines, config, lambda: Engine(config))
 
 
@@ -32,6 +34,7 @@ def get_embedder(config: EmbedderConfig) -> "Embedder":
     """The shared embedder of this configuration; weights load at its first text."""
     from mlx_backends.pooling.embedder import Embedder
 
+    config = replace(config, model=config.model or model_from_environment("encoder"))
     return _get(_embedders, config, lambda: Embedder(config))
 
 

@@ -2,9 +2,9 @@
 
 MLX's streams belong to threads: a lazy array evaluated on another thread raises, and a thread that
 computed and exits without ``mx.clear_streams()`` can abort the process (mlx#3727, mlx-lm#1256). So
-models are loaded, run and dropped on one thread per process, which all engines and embedders share.
-Jobs run one at a time in the order of arrival; long work is cut into short jobs, each of which posts
-the next, and so everybody's work interleaves.
+models are loaded, run and dropped on one thread a process, which all engines and embedders share.
+Jobs run one at a time in the order of arrival; long work is cut into short jobs, each of which
+posts the next, and so everybody's work interleaves.
 """
 
 import atexit
@@ -14,12 +14,23 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TypeVar
 
 from mlx_backends.errors import EngineClosedError, ForkedProcessError
 
 T = TypeVar("T")
 _JOIN_TIMEOUT_S = 30.0
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    run: Callable[[], None]
+    on_drop: Callable[[], object]
 
 
 class Worker:
@@ -30,14 +41,18 @@ class Worker:
 
     def __init__(self, name: str = "mlx-backends") -> None:
         self._name = name
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._closed = False
 
-    def post(self, job: Callable[[], None]) -> None:
-        """Run ``job`` on the thread, soon. The job must not raise.
+    def post(self, job: Callable[[], None], on_drop: Callable[[], object] = _nothing) -> None:
+        """Run ``job`` on the thread, soon; it must not raise.
+
+        Args:
+            job: What to run.
+            on_drop: Called instead, on the same thread, if the worker closes first.
 
         Raises:
             EngineClosedError: The worker was closed.
@@ -45,11 +60,12 @@ class Worker:
         """
         self.check_process()
         with self._lock:
-            if self._closed:
+            # A job that posts its successor while the worker closes sees it dropped, not refused.
+            if self._closed and not self.is_current_thread():
                 raise EngineClosedError("The MLX thread was closed; make a new engine.")
             if self._thread is None:
                 self._start()
-            self._jobs.put(job)
+            self._jobs.put(_Job(job, on_drop))
 
     def run(self, function: Callable[[], T]) -> Future[T]:
         """Run ``function`` on the thread; the future holds its result or its exception."""
@@ -63,8 +79,19 @@ class Worker:
             except BaseException as error:
                 future.set_exception(error)
 
-        self.post(job)
+        self.post(job, on_drop=future.cancel)
         return future
+
+    @property
+    def is_replaceable(self) -> bool:
+        """Whether it is closed, or belongs to a parent process that had not started MLX yet."""
+        if os.getpid() != self._pid:
+            return self._thread is None
+        return self._closed
+
+    @property
+    def is_usable(self) -> bool:
+        return os.getpid() == self._pid and not self._closed
 
     def is_current_thread(self) -> bool:
         return threading.current_thread() is self._thread
@@ -102,15 +129,17 @@ class Worker:
             job = self._jobs.get()
             if job is None:
                 break
-            job()
-            del job  # a job holds its model, which must be dropped on this thread
+            job.run()
+            del job  # it may hold the last reference to a model
         self._drop_waiting_jobs()
         _clear_streams()
 
     def _drop_waiting_jobs(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._jobs.get_nowait()
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job.on_drop()
 
 
 _shared: Worker | None = None
@@ -118,12 +147,20 @@ _shared_lock = threading.Lock()
 
 
 def shared_worker() -> Worker:
-    """The worker of this process; a new one after the last was closed or the process was forked."""
+    """The worker of this process, made at the first call or after the last one was closed.
+
+    In a child forked after MLX had started, this is still the parent's worker, which refuses.
+    """
     global _shared
     with _shared_lock:
-        if _shared is None or _shared._closed or _shared._pid != os.getpid():
+        if _shared is None or _shared.is_replaceable:
             _shared = Worker()
         return _shared
+
+
+def _replace_lock_after_fork() -> None:
+    global _shared_lock
+    _shared_lock = threading.Lock()
 
 
 def _clear_streams() -> None:
@@ -131,3 +168,6 @@ def _clear_streams() -> None:
 
     mx.synchronize()
     mx.clear_streams()
+
+
+os.register_at_fork(after_in_child=_replace_lock_after_fork)

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import replace
 
 from mlx_backends.core import Request, TokenOutput
 
@@ -43,7 +44,7 @@ class OutputChannel:
     def abandon(self) -> None:
         self.is_abandoned = True
 
-    def read(self) -> Iterator[TokenOutput]:
+    def read(self) -> Generator[TokenOutput]:
         """Yield outputs as they come, blocking between them."""
         while True:
             with self._changed:
@@ -54,23 +55,25 @@ class OutputChannel:
                 return
             yield output
 
-    async def aread(self) -> AsyncIterator[TokenOutput]:
+    async def aread(self) -> AsyncGenerator[TokenOutput]:
         """Yield outputs as they come, without blocking the event loop."""
         loop = asyncio.get_running_loop()
         while True:
-            waiter = None
             with self._changed:
-                if self._outputs or self._is_complete:
-                    output = self._take()
-                    if output is None:
-                        return
-                else:
-                    waiter = loop.create_future()
-                    self._waiter = (loop, waiter)
-            if waiter is None:
+                is_ready = bool(self._outputs) or self._is_complete
+                output = self._take() if is_ready else None
+                waiter = None if is_ready else self._new_waiter(loop)
+            if waiter is not None:
+                await waiter
+            elif output is not None:
                 yield output
             else:
-                await waiter
+                return
+
+    def _new_waiter(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        waiter = loop.create_future()
+        self._waiter = (loop, waiter)
+        return waiter
 
     def _take(self) -> TokenOutput | None:
         """Next output, or None at the end; raises the error that ended the stream."""
@@ -91,7 +94,7 @@ class OutputChannel:
 
 
 class RequestHandle:
-    """The caller's end of a submitted request. Dropping it aborts the request."""
+    """The caller's end of a submitted request, to be read once. Dropping it aborts the request."""
 
     __slots__ = ("__weakref__", "_channel", "request")
 
@@ -103,18 +106,23 @@ class RequestHandle:
     def request_id(self) -> str:
         return self.request.request_id
 
+    @property
+    def is_aborted(self) -> bool:
+        """Whether its caller has given up or read it to its end."""
+        return self._channel.is_abandoned
+
     def abort(self) -> None:
         """Stop generating; harmless if the request has ended."""
         self._channel.abandon()
 
-    def stream(self) -> Iterator[TokenOutput]:
+    def stream(self) -> Generator[TokenOutput]:
         """Yield the outputs; leaving the loop early aborts the request."""
         try:
             yield from self._channel.read()
         finally:
             self.abort()
 
-    async def astream(self) -> AsyncIterator[TokenOutput]:
+    async def astream(self) -> AsyncGenerator[TokenOutput]:
         """As ``stream``, on an event loop; cancelling the task aborts the request."""
         try:
             async for output in self._channel.aread():
@@ -122,8 +130,28 @@ class RequestHandle:
         finally:
             self.abort()
 
+    def result(self) -> TokenOutput:
+        """Wait for the end; returns the whole completion as one output."""
+        with contextlib.closing(self.stream()) as outputs:
+            return join_outputs(list(outputs))
+
+    async def aresult(self) -> TokenOutput:
+        """As ``result``, on an event loop."""
+        async with contextlib.aclosing(self.astream()) as outputs:
+            return join_outputs([output async for output in outputs])
+
     def __del__(self) -> None:
         self.abort()
+
+
+def join_outputs(outputs: Sequence[TokenOutput]) -> TokenOutput:
+    """One output that holds everything the given ones brought."""
+    return replace(
+        outputs[-1],
+        token_ids=tuple(token_id for output in outputs for token_id in output.token_ids),
+        text="".join(output.text for output in outputs),
+        logprobs=tuple(entry for output in outputs for entry in output.logprobs),
+    )
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

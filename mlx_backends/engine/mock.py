@@ -3,7 +3,7 @@
 import itertools
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +33,8 @@ class MockTokenizer:
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         return list(text.encode())
 
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        return bytes(ids).decode(errors="replace")
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        return bytes(token_ids).decode(errors="replace")
 
     def count(self, text: str) -> int:
         return len(text.encode())
@@ -141,10 +141,10 @@ class MockEngine:
                 channel.put(output)
         return RequestHandle(request, channel)
 
-    def stream(self, handle: RequestHandle) -> Iterator[TokenOutput]:
+    def stream(self, handle: RequestHandle) -> Generator[TokenOutput]:
         return handle.stream()
 
-    def astream(self, handle: RequestHandle) -> AsyncIterator[TokenOutput]:
+    def astream(self, handle: RequestHandle) -> AsyncGenerator[TokenOutput]:
         return handle.astream()
 
     def abort(self, handle: RequestHandle) -> None:

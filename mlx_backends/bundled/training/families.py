@@ -1,0 +1,990 @@
+"""Families of facts: how each kind is stated and asked for.
+
+A family holds slots, statement patterns and question patterns (see `grammar`). `HELD_OUT` families
+are for evaluation alone: training never sees their patterns.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mlx_backends.bundled.training import grammar, lexicon
+from mlx_backends.bundled.training.grammar import capitalize, compile_pattern, plural, uncapitalize
+from mlx_backends.bundled.training.lexicon import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One statement and the questions that it answers.
+
+    Attributes:
+        family: Name of its family.
+        statement: The sentence; every answer is a span of it.
+        asks: Pairs of a question and its answer.
+        keys: What makes its questions unique; facts of one context share none.
+        slots: What filled the patterns.
+        pair: Subject, attribute and value where the fact has this simple form, for tables.
+    """
+
+    family: str
+    statement: str
+    asks: list[tuple[str, str]]
+    keys: frozenset[str]
+    slots: dict[str, str]
+    pair: tuple[str, str, str] | None = None
+
+
+SlotMaker = Callable[[Names], str]
+
+
+@dataclass(slots=True)
+class Family:
+    """A kind of fact.
+
+    Attributes:
+        name: Its name.
+        slots: How each slot is made.
+        statements: Statement patterns.
+        asks: For each slot that can be asked for, question patterns.
+        keys: The slots that identify a fact; siblings share some of them.
+        weight: How often it is drawn.
+    """
+
+    name: str
+    slots: dict[str, SlotMaker]
+    statements: list[str]
+    asks: dict[str, list[str]]
+    keys: tuple[str, ...]
+    weight: float = 1.0
+    _statements: list = field(default_factory=list)
+    _asks: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._statements = [compile_pattern(text) for text in self.statements]
+        self._asks = {
+            slot: [compile_pattern(text) for text in texts] for slot, texts in self.asks.items()
+        }
+
+    def make(self, names: Names, fixed: dict[str, str] | None = None) -> Fact:
+        """Make a fact; `fixed` slots keep their text, so that siblings can be made."""
+        rng = names.rng
+        slots = {name: maker(names) for name, maker in self.slots.items()}
+        if fixed:
+            slots.update({name: text for name, text in fixed.items() if name in slots})
+        statement = capitalize(rng.choice(self._statements)(rng, slots))
+        asks = [
+            (capitalize(rng.choice(patterns)(rng, self._question_slots(rng, slots))), answer)
+            for slot, patterns in self._asks.items()
+            if (answer := span_of(slots[slot], statement))
+        ]
+        keys = frozenset(
+            f"{self.name}:{slot}:"
+            + "|".join(v for k, v in sorted(slots.items()) if k != slot and k in self.keys).lower()
+            for slot in self._asks
+        )
+        pair = None
+        if self.name == "attribute":
+            pair = (slots["e"], slots["n"], slots["v"])
+        return Fact(self.name, statement, asks, keys, slots, pair)
+
+    @staticmethod
+    def _question_slots(rng: random.Random, slots: dict[str, str]) -> dict[str, str]:
+        synonyms = lexicon.ATTRIBUTE_SYNONYMS.get(slots.get("n", ""))
+        if synonyms and rng.random() < 0.25:
+            return {**slots, "n": rng.choice(synonyms)}
+        return slots
+
+
+def span_of(answer: str, statement: str) -> str | None:
+    """Return the answer as the statement writes it, or None if it does not hold it."""
+    if answer in statement:
+        return answer
+    raised = capitalize(answer)
+    return raised if statement.startswith(raised) else None
+
+
+# ---------------------------------------------------------------- slot makers
+
+
+def _setting(names: Names) -> str:
+    draw = names.rng.random()
+    if draw < 0.55:
+        return names.rng.choice(lexicon.ATTRIBUTES)
+    thing = names.rng.choice(lexicon.THINGS)
+    tail = names.rng.choice(
+        ("size", "limit", "count", "length", "timeout", "interval", "budget", "mode", "policy", "format",
+         "rate", "width", "order", "threshold", "type", "name", "capacity", "age", "cost", "id")
+    )  # fmt: skip
+    if draw < 0.9:
+        return f"{thing} {tail}"
+    return f"{names.word()} {tail}"
+
+
+def _entity(names: Names) -> str:
+    draw = names.rng.random()
+    if draw < 0.5:
+        return names.name()
+    if draw < 0.9:
+        return f"the {grammar.component_name(names)}"
+    return f"`{names.class_name()}`"
+
+
+def _tick(maker: Callable[[Names], str]) -> SlotMaker:
+    return lambda names: f"`{maker(names)}`"
+
+
+def _component(names: Names) -> str:
+    return f"the {grammar.component_name(names)}"
+
+
+def _things(names: Names) -> str:
+    return plural(grammar.thing_name(names))
+
+
+def _base_action(names: Names) -> str:
+    verb = names.rng.choice(names.rng.choice(grammar.VERB_GROUPS))
+    return f"{verb.base} {grammar.object_phrase(names).full}"
+
+
+def _count(names: Names) -> str:
+    return names.number() if names.rng.random() < 0.8 else names.rng.choice(lexicon.NUMBER_WORDS)
+
+
+def _list(maker: SlotMaker) -> SlotMaker:
+    def make(names: Names) -> str:
+        items = list(dict.fromkeys(maker(names) for _ in range(names.rng.choice((2, 2, 3, 3, 4, 5)))))
+        if len(items) == 1:
+            return items[0]
+        joiner = names.rng.choice((" and ", " and ", " or "))
+        return ", ".join(items[:-1]) + joiner + items[-1]
+
+    return make
+
+
+def _from(options: list[str]) -> SlotMaker:
+    return lambda names: names.rng.choice(options)
+
+
+def _definition(names: Names) -> str:
+    rng = names.rng
+    head = grammar.indefinite(rng.choice((*lexicon.THINGS, *lexicon.COMPONENTS)))
+    draw = rng.random()
+    if draw < 0.3:
+        verb = rng.choice(rng.choice(grammar.VERB_GROUPS))
+        return f"{head} that {verb.third} {grammar.object_phrase(names).full}"
+    if draw < 0.5:
+        return f"{head} of {rng.choice(lexicon.NUMBER_WORDS)} {plural(rng.choice(lexicon.THINGS))}"
+    if draw < 0.7:
+        return f"{head} for {plural(rng.choice(lexicon.THINGS))}"
+    if draw < 0.85:
+        return f"{head} with {grammar.indefinite(grammar.thing_name(names))}"
+    return f"{rng.choice(lexicon.ADJECTIVES)} {plural(rng.choice(lexicon.THINGS))} in {head}"
+
+
+def _reason(names: Names) -> str:
+    return grammar.clause(names)
+
+
+_NUMBERED = tuple(lexicon.UNITS)
+
+FAMILIES: list[Family] = [
+    Family(
+        "attribute",
+        {"e": _entity, "n": _setting, "v": lambda names: names.value()},
+        [
+            "[(As far as we know|Today|At present|Officially|In practice), ]the {n} of {e} is {v}.",
+            "{e} has (a|the) {n} of {v}[ (today|in this release|at the moment)].",
+            "(For|With|In the case of) {e}, the {n} is [(now|currently|always|usually) ]{v}.",
+            "The {n} of {e} (was|is|has been) (set|fixed|kept|raised|lowered|changed) (to|at) {v}[ last year| in the spring| by the team].",
+            "{v} is the {n} (of|for) {e}.",
+            "{e} (uses|takes|lists|gives|names|reports|has) {v} as (its|the) {n}.",
+            "(In|For) {e}, the {n} (equals|amounts to|comes to|stays at|is) {v}.",
+            "The {n} (given|listed|recorded|documented|published|noted) for {e} is {v}.",
+            "{e} - {n}: {v}",
+            "{e}: {n} = {v}",
+            "{n} of {e}: {v}",
+            "As (its|the) {n}, {e} has {v}.",
+            "What {e} (uses|has) as (a|the) {n} is {v}.",
+            "(Our|The) (notes|records|tables|tests|manuals) (say|show|state) that the {n} of {e} is {v}.",
+            "{v} (serves|works|is used|is known|counts) as the {n} of {e}.",
+            "The {n}, which {e} (needs|publishes|shares) with its (users|peers|clients), is {v}.",
+            "{e} comes with {v} as {n}.",
+            "(Users|Readers|Visitors) of {e} (will find|see|get) a {n} of {v}.",
+            "Since (May|June|last year|version 2), {e} has had a {n} of {v}.",
+            "{e} (runs|works|operates|is run) with a {n} of {v}.",
+            "The {n} (that|which) {e} (uses|has|takes) is {v}.",
+            "{e} sets (its|the) {n} to {v}.",
+        ],
+        {
+            "v": [
+                "(What|Which) is the {n} (of|for) {e}?",
+                "What {n} does {e} (have|use|take)?",
+                "Which {n} (is (listed|given|documented|recorded) for|belongs to) {e}?",
+                "Which {n} does {e} have?",
+                "What is {e}'s {n}?",
+                "{e}: what is the {n}?",
+                "For {e}, (what|which) is the {n}?",
+                "(Give|Tell me|State|Name) the {n} of {e}.",
+                "What value does the {n} of {e} have?",
+                "What does {e} (use|have|take) as (its|the) {n}?",
+                "(To what|At what) is the {n} of {e} set?",
+                "{n} of {e}?",
+                "What was the {n} of {e} set to?",
+                "How (large|big|high|long) is the {n} of {e}?",
+                "What is the {n} that {e} (uses|has)?",
+            ]
+        },
+        ("e", "n"),
+        weight=9,
+    ),
+    Family(
+        "default",
+        {"n": _setting, "v": lambda names: names.value()},
+        [
+            "[(Today|At present|As shipped|In this release), ]the default {n} is {v}.",
+            "By default, the {n} is {v}[ (in this release|on all platforms|for new users)].",
+            "The {n} (defaults to|is by default) {v}.",
+            "(If|When) (nothing|no other value|none) is (given|set|passed|chosen), the {n} is {v}.",
+            "Unless (you change it|told otherwise|it is set), the {n} is {v}.",
+            "{v} is the default {n}.",
+            "The {n} is {v} by default[, and few people change it].",
+            "The {n} (starts at|begins at|is first) {v} unless (changed|configured).",
+            "{n} (default: {v})",
+            "Without an option, the {n} (is|stays) {v}.",
+            "The {n} has a default (of|value of) {v}.",
+            "(As|For) the {n}, the default is {v}.",
+        ],
+        {
+            "v": [
+                "What is the default {n}?",
+                "What does the {n} default to?",
+                "(Which|What) {n} is used by default?",
+                "What is the {n} by default?",
+                "(Which|What) is the default value of the {n}?",
+                "How (large|big|long|high|much) is the default {n}?",
+                "If I set nothing, what is the {n}?",
+                "Which {n} do I get (by default|if I change nothing|without an option)?",
+            ]
+        },
+        ("n",),
+        weight=4,
+    ),
+    Family(
+        "limit",
+        {
+            "e": lambda names: grammar.indefinite(grammar.thing_name(names)),
+            "o": lambda names: plural(names.rng.choice(lexicon.THINGS)),
+            "v": lambda names: names.number(),
+        },
+        [
+            "{e} (may|can|must not) (have|hold|contain|carry) (at most|no more than|up to|more than) {v} {o}.",
+            "At most {v} {o} (fit in|are allowed in|go into|are kept in) {e}.",
+            "The (largest|maximum) number of {o} in {e} is {v}.",
+            "{e} is limited to {v} {o}.",
+            "{e} (needs|must have|requires) (at least|no fewer than|a minimum of) {v} {o}.",
+            "There are {v} {o} in {e}.",
+            "{e} (has|holds|contains|consists of|is made of|comprises) {v} {o}.",
+            "(Each|Every) time, {e} gets {v} {o}.",
+        ],
+        {
+            "v": [
+                "How many {o} (can|may|does|must) {e} (have|hold|contain)?",
+                "How many {o} (are in|fit in|are there in) {e}?",
+                "What is the number of {o} in {e}?",
+            ]
+        },
+        ("e", "o"),
+        weight=2.5,
+    ),
+    Family(
+        "measure",
+        {"n": _setting, "e": _entity, "v": lambda names: names.quantity()},
+        [
+            "{e} (waits|sleeps|pauses|runs) {v} (before|after|for) the {n} (changes|is read).",
+            "The {n} of {e} (may not exceed|is at most|never exceeds|is capped at|can reach|stays under) {v}.",
+            "The {n} of {e} is (at least|never below|no less than|more than) {v}.",
+            "The (maximum|minimum|average|usual|median) {n} of {e} is {v}.",
+            "(On average|Usually|Normally), {e} reaches a {n} of {v}.",
+        ],
+        {
+            "v": [
+                "(How|What) (long|large|much|high|great) is the {n} of {e}?",
+                "What is the (limit|bound|value) (of|for) the {n} of {e}?",
+                "How much {n} does {e} (have|allow|reach)?",
+                "What {n} does {e} (have|allow|reach)?",
+            ]
+        },
+        ("n", "e"),
+        weight=1.2,
+    ),
+    Family(
+        "command",
+        {"c": _tick(lambda names: names.command()), "a": _base_action},
+        [
+            "(Run|Use|Call|Type|Try) {c} to {a}.",
+            "To {a}, (run|use|call|type|enter) {c}.",
+            "{c} is (how|the way) (you|to) {a}.",
+            "With {c}, (you|users|developers) can {a}.",
+            "If you (want|need|wish|have) to {a}, (run|use|there is) {c}.",
+            "(You|Anyone) can {a} with {c}.",
+            "The command {c} (lets|helps) you {a}.",
+            "- {c}: {a}",
+            "{c}   # {a}",
+            "{c} is the command to {a}.",
+            "It takes one command to {a}: {c}.",
+        ],
+        {
+            "c": [
+                "Which command (should I run|do I need|is used|lets me|can I use) to {a}?",
+                "How (do|can) (I|you|we) {a}?",
+                "What (should|must|do|can) I (run|use|type) to {a}?",
+                "What is the command to {a}?",
+                "How to {a}?",
+                "With which command can I {a}?",
+            ],
+            "a": ["What (is {c} (for|used for)|can I do with {c}|does {c} let me do)?"],
+        },
+        ("c", "a"),
+        weight=3,
+    ),
+    Family(
+        "environment",
+        {"c": _tick(lambda names: names.environment_variable()), "n": _setting},
+        [
+            "{c} (sets|holds|gives|controls|overrides|chooses|names|defines) the {n}.",
+            "The {n} is (set|read|taken|given|chosen|controlled) (by|from|through) {c}.",
+            "The {n} can be (set|changed|overridden|configured) with {c}.",
+            "(Set|Use|Export) {c} to (set|change|choose|override) the {n}.",
+            "To (change|set|choose) the {n}, (set|export|define) {c}.",
+            "| {c} | {n} |",
+            "- {c}: the {n}",
+            "The variable {c} (stands for|sets) the {n}.",
+        ],
+        {
+            "c": [
+                "Which environment variable (sets|holds|controls|changes|chooses|is for) the {n}?",
+                "Which variable (sets|holds|controls) the {n}?",
+                "How (can|do) I (set|change|choose|configure) the {n}?",
+                "What (sets|controls|changes) the {n}?",
+                "Where does the {n} come from?",
+                "With which (variable|setting) is the {n} (set|changed)?",
+            ],
+            "n": ["What does {c} (set|control|hold|do|mean)?", "What is {c} for?", "What is set by {c}?"],
+        },
+        ("c", "n"),
+        weight=2,
+    ),
+    Family(
+        "option",
+        {"c": _tick(lambda names: names.flag() if names.rng.random() < 0.6 else names.identifier()), "n": _setting, "v": lambda names: names.value()},
+        [
+            "{c} (sets|controls|limits|chooses|is) the {n} and defaults to {v}.",
+            "{c} (sets|gives) the {n}; (its default|the default value) is {v}.",
+            "| {c} | {n} | {v} |",
+            "- {c}: the {n} (default {v})",
+            "The {n} is (set|chosen|given) with {c}, which is {v} by default.",
+            "(Pass|Give|Add|Set) {c} to (change|set) the {n} from {v} to something else.",
+            "{c} - {n}, {v} if not given.",
+        ],
+        {
+            "c": [
+                "Which (option|flag|argument|parameter|setting) (sets|controls|changes|is for) the {n}?",
+                "How (can|do) I (set|change) the {n}?",
+                "With which option is the {n} (set|changed|chosen)?",
+            ],
+            "v": [
+                "What is the default (of|for|value of) {c}?",
+                "What does {c} default to?",
+                "What value does {c} have by default?",
+                "If I do not pass {c}, (what is used|which value is used)?",
+            ],
+            "n": ["What does {c} (set|control|do|change)?", "What is {c} for?"],
+        },
+        ("c", "n"),
+        weight=2,
+    ),
+    Family(
+        "file",
+        {"f": _tick(lambda names: names.file_path()), "o": lambda names: f"the {_things(names) if names.rng.random() < 0.5 else _setting(names)}"},
+        [
+            "{f} (holds|contains|keeps|stores|has|lists|describes|defines) {o}.",
+            "{o} (live|lives|are kept|is kept|are stored|is stored|stay|can be found|are written|is defined) in {f}.",
+            "(Look|See|Read) in {f} for {o}.",
+            "You (find|will find|can find) {o} in {f}.",
+            "For {o}, (see|read|open|edit) {f}.",
+            "- {f}: {o}",
+            "{f}    {o}",
+            "The file (with|for) {o} is {f}.",
+            "To (change|read|edit) {o}, open {f}.",
+        ],
+        {
+            "f": [
+                "Which file (holds|contains|has|stores|keeps|defines|is for) {o}?",
+                "Where (are|is|do I find|can I find) {o}[ (kept|stored|defined)]?",
+                "In which file (are|is|do I find) {o}?",
+                "Which (module|page|file) should I (open|read) for {o}?",
+            ],
+            "o": ["What does {f} (hold|contain|have|store|define)?", "What is in {f}?", "What (do|can) I find in {f}?"],
+        },
+        ("f", "o"),
+        weight=2.5,
+    ),
+    Family(
+        "requirement",
+        {"e": _entity, "v": lambda names: f"{names.rng.choice(lexicon.LANGUAGES) if names.rng.random() < 0.5 else names.name()} {names.version()}{names.rng.choice(('', '', ' or newer', ' or later', '+', ' and above'))}"},
+        [
+            "{e} (needs|requires|wants|depends on|is built with|runs on|works with|is tested with|supports) {v}.",
+            "To (run|use|install|build) {e}, you need {v}.",
+            "{v} is (needed|required) (by|for) {e}.",
+            "You (need|must have) {v} (for|to use|to run) {e}.",
+            "{e} (does not work|will not run|fails) without {v}.",
+            "Before you install {e}, (get|install) {v}.",
+        ],
+        {
+            "v": [
+                "What does {e} (need|require|depend on)?",
+                "What (is needed|is required|do I need) (for|to run|to use|to install) {e}?",
+                "(Which version|What) does {e} (need|require|support)?",
+                "What must (I|be) (install|installed) (before|for) {e}?",
+                "On (what|which version) does {e} (run|depend)?",
+            ]
+        },
+        ("e",),
+        weight=1.5,
+    ),
+    Family(
+        "support",
+        {"e": _entity, "v": _list(_from([p for p in lexicon.PLATFORMS if not p.startswith("a ")]))},
+        [
+            "{e} (runs|works|is available|is tested|has been tested|is supported) on {v}.",
+            "{e} supports {v}.",
+            "{v} (is|are) supported by {e}.",
+            "You can use {e} on {v}.",
+            "Supported (platforms|systems) of {e}: {v}.",
+            "{e} is (made|built|meant) for {v}.",
+        ],
+        {
+            "v": [
+                "On (which|what) (platforms|systems) does {e} (run|work)?",
+                "Where does {e} run?",
+                "(Which|What) (platforms|systems) does {e} support?",
+                "(Which|What) (platforms|systems) are supported by {e}?",
+                "Where can I (run|use) {e}?",
+                "What does {e} run on?",
+            ]
+        },
+        ("e",),
+        weight=1.2,
+    ),
+    Family(
+        "kinds",
+        {"k": lambda names: f"{names.rng.choice(('', grammar.component_name(names) + ' '))}{names.rng.choice(('modes', 'methods', 'formats', 'levels', 'types', 'kinds', 'commands', 'options', 'policies', 'backends', 'states', 'steps', 'layers', 'parts', 'files', 'roles', 'strategies', 'schemes'))}",
+         "v": _list(lambda names: names.rng.choice((names.identifier, names.word, lambda: f"`{names.identifier()}`", lambda: names.rng.choice(lexicon.WORDS), lambda: names.rng.choice(lexicon.FORMATS), lambda: grammar.thing_name(names)))())},
+        [
+            "The [(supported|available|known|possible|three|four) ]{k} are {v}.",
+            "There are (several|two|three|four|five) {k}: {v}.",
+            "{v} are the {k}.",
+            "(Choose|Pick|Select) one of the {k}: {v}.",
+            "The {k} can be {v}.",
+            "{k}: {v}",
+            "It (knows|has|supports|offers) these {k}: {v}.",
+        ],
+        {
+            "v": [
+                "(What|Which) {k} are there?",
+                "(What|Which) are the {k}?",
+                "(What|Which) {k} (are (supported|available|known)|exist|can I choose)?",
+                "(Name|List) the {k}.",
+            ]
+        },
+        ("k",),
+        weight=1.5,
+    ),
+    Family(
+        "definition",
+        {"d": lambda names: grammar.indefinite(f"{names.rng.choice((*lexicon.MODIFIERS, *lexicon.ADJECTIVES))} {names.rng.choice((*lexicon.THINGS, *lexicon.COMPONENTS))}") if names.rng.random() < 0.6 else names.name(),
+         "v": _definition},
+        [
+            "{d} is {v}.",
+            "{d} (means|denotes|stands for|refers to) {v}.",
+            "(We call|By definition,) {d} [is ]{v}.",
+            "{d}: {v}",
+            "(In|On) (this page|these docs|short), {d} is {v}.",
+            "{d} is (simply|nothing but|essentially|usually|basically) {v}.",
+            "{v} is what we call {d}.",
+            "{d} (can be seen|is defined|works|acts|serves) as {v}.",
+        ],
+        {
+            "v": [
+                "What is {d}?",
+                "What (does {d} mean|is meant by {d}|does {d} stand for)?",
+                "(Define|Explain) {d}.",
+                "How is {d} defined?",
+            ],
+        },
+        ("d",),
+        weight=2,
+    ),
+    Family(
+        "made",
+        {"e": lambda names: names.name(), "p": lambda names: names.person() if names.rng.random() < 0.7 else names.name(), "t": lambda names: names.date(), "l": lambda names: names.word_capital()},
+        [
+            "{p} (founded|started|created|built|designed|opened|wrote|launched) {e} in {t}[ in {l}].",
+            "{e} was (founded|started|created|built|designed|opened|written|launched) (by {p} in {t}|in {t} by {p}).",
+            "In {t}, {p} (founded|started|created|built|designed|opened|launched) {e}.",
+            "{e}, (founded|started|created|designed|written) by {p}, (dates from|goes back to|appeared in|came out in) {t}.",
+            "{p} is (the founder|the creator|the designer|the author) of {e}, (which began|begun|started) in {t}.",
+            "It was {p} who (founded|created|designed|started) {e}, in {t}.",
+        ],
+        {
+            "p": [
+                "Who (founded|started|created|built|designed|opened|wrote|launched|made|is behind) {e}?",
+                "By whom was {e} (founded|created|built|designed|written|made|started)?",
+                "Who is the (founder|creator|designer|author) of {e}?",
+            ],
+            "t": [
+                "When was {e} (founded|created|built|designed|opened|written|launched|made|started)?",
+                "In (which|what) year was {e} (founded|created|started|built|made)?",
+                "When did {p} (found|create|start|build|design|make) {e}?",
+                "Since when has {e} existed?",
+            ],
+        },
+        ("e",),
+        weight=1.5,
+    ),
+    Family(
+        "role",
+        {"p": lambda names: names.person(), "r": lambda names: names.rng.choice(("maintainer", "director", "editor", "owner", "chair", "lead developer", "chief engineer", "head", "manager", "contact person", "release manager", "mayor", "captain", "treasurer", "reviewer")), "e": _entity},
+        [
+            "{p} (is|became|was named|serves as|works as) (the|a) {r} of {e}[ last year].",
+            "The {r} of {e} is {p}.",
+            "{e} (has|chose|named|hired) {p} as [its ]{r}.",
+            "As {r} of {e}, {p} (answers|decides|signs) (questions|releases|letters).",
+            "{p}, {r} of {e}, (spoke first|wrote the report|was there).",
+        ],
+        {
+            "p": [
+                "Who is the {r} of {e}?",
+                "Who (became|serves as|works as|was named) {r} of {e}?",
+                "What is the name of the {r} of {e}?",
+                "Who is {e}'s {r}?",
+            ],
+            "r": ["What is the role of {p} (at|in) {e}?", "What (position|role|job) does {p} have at {e}?"],
+        },
+        ("p", "r", "e"),
+        weight=1,
+    ),
+    Family(
+        "place",
+        {"e": lambda names: names.name(), "l": lambda names: names.word_capital()},
+        [
+            "{e} (is|lies|stands|is located|is based|can be found) (in|near) {l}.",
+            "The (head office|main site|home|centre) of {e} is in {l}.",
+            "In {l}, (you find|there is|visitors see) {e}.",
+            "{l} is (home to|the home of|the seat of) {e}.",
+            "{e} moved to {l} (last year|in 1998|after the war|in spring).",
+        ],
+        {
+            "l": ["Where is {e}[ located| based]?", "In which (place|city|town) is {e}?", "Where can (I|one) find {e}?", "Where did {e} move?"],
+        },
+        ("e",),
+        weight=0.7,
+    ),
+    Family(
+        "returns",
+        {"c": _tick(lambda names: names.function()), "o": lambda names: grammar.object_phrase(names).full if names.rng.random() < 0.7 else f"`{names.quoted_literal()}`"},
+        [
+            "{c} (returns|gives|yields|gives back|hands back|produces|answers with) {o}[ (on success|when it is done|to the caller)].",
+            "The (result|return value|output) of {c} is {o}.",
+            "{o} is (returned|given back|yielded|produced) by {c}.",
+            "(Calling|A call of|A call to) {c} (returns|gives|yields) {o}.",
+            "{c} -> {o}",
+            "You get {o} from {c}.",
+        ],
+        {
+            "o": [
+                "What does {c} (return|give|yield|produce|give back)?",
+                "What is the (result|return value|output) of {c}?",
+                "What is returned by {c}?",
+                "What do I get from {c}?",
+            ],
+            "c": ["(Which (function|method|call)|What) (returns|gives|yields|produces) {o}?", "By (which function|what) is {o} returned?"],
+        },
+        ("c", "o"),
+        weight=1.5,
+    ),
+    Family(
+        "reason",
+        {"s": _reason, "r": _reason},
+        [
+            "{s} because {r}.",
+            "Because {r}, {s}.",
+            "{s}, since {r}.",
+            "Since {r}, {s}.",
+            "{s}. The reason is that {r}.",
+            "{s}, as {r}.",
+            "The reason why {s} is that {r}.",
+            "{s}: {r}.",
+        ],
+        {
+            "r": [
+                "Why is it that {s}?",
+                "What is the reason that {s}?",
+                "Why can one say that {s}?",
+                "For what reason is it so that {s}?",
+                "{s} - why?",
+            ]
+        },
+        ("s",),
+        weight=1.5,
+    ),
+    Family(
+        "consequence",
+        {"s": _reason, "r": _reason},
+        [
+            "If {s}, {r}.",
+            "When {s}, {r}.",
+            "{r} if {s}.",
+            "{r} when {s}.",
+            "Whenever {s}, {r}.",
+            "As soon as {s}, {r}.",
+            "{r} in case {s}.",
+            "Should it be that {s}, {r}.",
+        ],
+        {
+            "r": [
+                "What happens (if|when) {s}?",
+                "(If|When) {s}, what happens?",
+                "What is the consequence when {s}?",
+            ],
+        },
+        ("s",),
+        weight=1.5,
+    ),
+    Family(
+        "instead",
+        {"a": lambda names: grammar.object_phrase(names).full if names.rng.random() < 0.4 else f"`{names.identifier()}`", "b": lambda names: f"`{names.identifier()}`" if names.rng.random() < 0.6 else grammar.object_phrase(names).full},
+        [
+            "(Use|Prefer|Choose|Take|Write) {a} (instead of|rather than|in place of|over) {b}.",
+            "Instead of {b}, (use|prefer|take|write) {a}.",
+            "{a} (takes the place of|is used in place of|stands in for) {b}.",
+            "{a} is (preferred to|better than|faster than) {b}.",
+        ],
+        {
+            "a": [
+                "What should I use instead of {b}?",
+                "What (takes the place of|is used instead of|is preferred to|is better than) {b}?",
+                "Instead of {b}, what (should be|is) used?",
+            ],
+        },
+        ("b",),
+        weight=0.8,
+    ),
+    Family(
+        "format",
+        {"e": lambda names: f"the {_things(names)}" if names.rng.random() < 0.6 else _things(names), "v": _from(lexicon.FORMATS)},
+        [
+            "{e} are (written|stored|saved|kept|encoded|sent|exported|delivered) (as|in) {v}.",
+            "{e} (use|have) the {v} format.",
+            "The format of {e} is {v}.",
+            "We (write|store|save|send) {e} (as|in) {v}.",
+            "{v} is the format of {e}.",
+            "{e} come in {v}.",
+        ],
+        {
+            "v": [
+                "In (which|what) (format|form) are {e}[ (written|stored|saved|sent)]?",
+                "(Which|What) format do {e} (use|have|come in)?",
+                "What is the format of {e}?",
+                "How are {e} (written|stored|saved|encoded)?",
+            ]
+        },
+        ("e",),
+        weight=0.9,
+    ),
+    Family(
+        "cost",
+        {"e": _entity, "v": lambda names: f"{names.rng.choice(('$', '€', ''))}{names.rng.randint(1, 9999)}{names.rng.choice(('', ' coins', ' dollars', ' a month', ' per user', ' credits'))}"},
+        [
+            "{e} (costs|is sold for|is priced at|sells at) {v}.",
+            "(You pay|Buyers pay|We paid) {v} for {e}.",
+            "The price of {e} is {v}.",
+            "For {v}, you get {e}.",
+        ],
+        {"v": ["How much does {e} cost?", "What does {e} cost?", "What (is|was) the price of {e}?", "How much (do|must) I pay for {e}?"]},
+        ("e",),
+        weight=0.6,
+    ),
+    Family(
+        "purpose_of",
+        {"e": lambda names: grammar.code_phrase(names).full if names.rng.random() < 0.5 else _component(names), "a": _base_action},
+        [
+            "{e} is (there|used|meant|needed|made|designed) to {a}.",
+            "The (job|purpose|task|role|point) of {e} is to {a}.",
+            "{e} exists to {a}.",
+            "{e} (helps|lets) (you|users|callers) {a}.",
+            "To {a} is (the task|the job) of {e}.",
+            "We (use|need|added) {e} (to|in order to) {a}.",
+        ],
+        {
+            "a": [
+                "What is {e} (for|used for|there for|meant for)?",
+                "What is the (purpose|job|task|role|point) of {e}?",
+                "Why (does {e} exist|do we need {e}|is there {e})?",
+                "What does {e} (help|let) (me|users) do?",
+            ],
+            "e": ["What is (used|needed|there|meant) to {a}?", "What (can I use|do I use|helps me) to {a}?"],
+        },
+        ("e", "a"),
+        weight=1.5,
+    ),
+    Family(
+        "order",
+        {"a": lambda names: f"the {grammar.thing_name(names)}", "b": lambda names: f"the {grammar.thing_name(names)}"},
+        [
+            "{a} (comes|is read|is sent|runs|goes|is checked) before {b}.",
+            "{b} (comes|is read|is sent|runs|goes|is checked) after {a}.",
+            "First comes {a}, then {b}.",
+            "{a} is followed by {b}.",
+        ],
+        {
+            "a": ["What (comes|is|goes|runs) before {b}?", "What is followed by {b}?", "What precedes {b}?"],
+            "b": ["What (comes|is|goes|runs) after {a}?", "What follows {a}?"],
+        },
+        ("a", "b"),
+        weight=0.8,
+    ),
+    Family(
+        "since",
+        {"c": lambda names: grammar.code_phrase(names).full if names.rng.random() < 0.6 else _component(names), "v": lambda names: f"version {names.version()}"},
+        [
+            "{c} was (added|introduced|first shipped|new|removed|deprecated|renamed) in {v}.",
+            "{c} (exists|has been available|is available|is there) since {v}.",
+            "{v} (added|introduced|brought|removed|deprecated) {c}.",
+            "Since {v}, {c} (is|has been) (available|on|stable|public).",
+            "(New|Changed|Added) in {v}: {c}.",
+        ],
+        {"v": ["In which version was {c} (added|introduced|removed|deprecated|changed)?", "Since (when|which version) (is|does) {c} (available|exist)?", "When was {c} (added|introduced|removed|deprecated)?", "Which version (added|introduced|brought|removed) {c}?"]},
+        ("c",),
+        weight=1,
+    ),
+]  # fmt: skip
+
+HELD_OUT: list[Family] = [
+    Family(
+        "inherits",
+        {"c": _tick(lambda names: names.class_name()), "p": _tick(lambda names: names.class_name())},
+        [
+            "{c} (inherits from|is a subclass of|derives from|extends) {p}.",
+            "{p} is the (parent|base class) of {c}.",
+        ],
+        {"p": ["From which class does {c} inherit?", "What is the (parent|base class) of {c}?", "What does {c} extend?"]},
+        ("c",),
+    ),
+    Family(
+        "belongs",
+        {"o": lambda names: f"the {grammar.thing_name(names)}", "e": lambda names: names.name()},
+        ["{o} belongs to {e}.", "{e} is the one to whom {o} belongs.", "{o} is the property of {e}."],
+        {"e": ["To whom does {o} belong?", "Whose property is {o}?"], "o": ["What belongs to {e}?"]},
+        ("o", "e"),
+    ),
+    Family(
+        "listens",
+        {"e": _component, "v": lambda names: f"port {names.rng.randint(20, 65000)}"},
+        ["{e} listens on {v}.", "Connections to {e} go to {v}.", "{v} is where {e} answers."],
+        {"v": ["On which port does {e} listen?", "Which port does {e} answer on?"]},
+        ("e",),
+    ),
+    Family(
+        "renamed",
+        {"a": _tick(lambda names: names.identifier()), "b": _tick(lambda names: names.identifier())},
+        ["{a} was once called {b}.", "The old name of {a} is {b}.", "{b} got the new name {a}."],
+        {"b": ["What was {a} once called?", "What is the old name of {a}?"], "a": ["What is the new name of {b}?"]},
+        ("a", "b"),
+    ),
+    Family(
+        "accuracy",
+        {"e": lambda names: names.name(), "v": lambda names: f"{names.rng.randint(10, 99)}.{names.rng.randint(0, 9)}", "t": lambda names: names.name()},
+        ["{e} scores {v} on {t}.", "On {t}, {e} reaches {v} points.", "The score of {e} on {t} was {v}."],
+        {"v": ["What does {e} score on {t}?", "How many points does {e} reach on {t}?"]},
+        ("e", "t"),
+    ),
+    Family(
+        "turns",
+        {"e": _component, "a": lambda names: plural(names.rng.choice(lexicon.THINGS)), "b": lambda names: plural(grammar.thing_name(names))},
+        ["{e} turns {a} into {b}.", "{a} go into {e} and come out as {b}.", "Out of {a}, {e} makes {b}."],
+        {"b": ["Into what does {e} turn {a}?", "What does {e} make out of {a}?"]},
+        ("e", "a"),
+    ),
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------- actions: subject, verb, object, adjunct
+
+
+_ACTIVE = [
+    "{S} {v} {O}{A}.", "{S} {v} {O}{A}.", "{S} {v} {O}{A}.", "{A1}{S} {v} {O}.",
+    "{S} (can|will|must|may|should|is able to|has to) {base} {O}{A}.",
+    "It is {S} that {v3} {O}{A}.",
+    "{S} is (responsible for|in charge of|used for|capable of|good at) {ing} {O}{A}.",
+    "{ing} {O} is (the job|the task|a task|part of the work) of {S}.",
+    "The (job|task|role|purpose) of {S} is to {base} {O}{A}.",
+    "What {v3} {O} is {S}.",
+    "{S}, (among other things|as its name says|like most parts), {v} {O}{A}.",
+    "{S} - {v} {O}{A}", "- {S}: {v} {O}{A}",
+]  # fmt: skip
+_PASSIVE = [
+    "{O} {be} {pp} by {S}{A}.", "{O} {be} {pp} by {S}{A}.", "{A1}{O} {be} {pp} by {S}.",
+    "{O} (can|will|must|may|should) be {pp} by {S}{A}.",
+    "{O} (gets|is to be|needs to be|has to be) {pp} by {S}{A}.",
+]  # fmt: skip
+_AGENTLESS = [
+    "{O} {be} {pp}{A}.", "{O} {be} {pp}{A}.", "{A1}{O} {be} {pp}.",
+    "{O} (can|will|must|may|should) [only |always |never ]be {pp}{A}.",
+    "{O} {be} (always|never|only|usually|first|then) {pp}{A}.", "We {base} {O}{A}.", "You (can|should|must) {base} {O}{A}.",
+    "(Always|Never) {base} {O}{A}.",
+]  # fmt: skip
+_ASK_OBJECT = [
+    "What (does|can|will|must) {S} {qbase}?", "What is {qpp} by {S}?", "What gets {qpp} by {S}?",
+    "What is it that {S} {qv3}?",
+]  # fmt: skip
+_ASK_SUBJECT = [
+    "{W} {qv3} {Q}?", "{W} {qv3} {Q}?", "By {w} {qbe} {Q} {qpp}?", "{W} is (responsible for|in charge of|used for) {qing} {Q}?",
+    "{W} (can|will|must|may) {qbase} {Q}?", "{W} is used to {qbase} {Q}?", "{W} takes care of {qing} {Q}?",
+]  # fmt: skip
+_ASK_ADJUNCT = ["{H} {qbe} {Q} {qpp}?", "{H} {qbe} {Q} {qpp}?", "{H} (can|should|must|will) {Q} be {qpp}?", "{H} is it that {Q} {qbe} {qpp}?"]
+_ASK_ADJUNCT_ACTIVE = ["{H} (does|will|can) {S} {qbase} {Q}?", "{H} is it that {S} {qv3} {Q}?"]
+_HEADS = {
+    "when": ("When", "When", "When", "At (what|which) (moment|point|time)", "In which case"),
+    "often": ("How often", "How often", "At what interval"),
+    "where": ("Where", "Where", "Where", "In (which|what) place"),
+    "how": ("How", "How", "In (what|which) way", "By what means"),
+    "why": ("Why", "For what purpose", "To what end", "What for"),
+}  # fmt: skip
+_ADJUNCTS = {
+    "when": lambda names: names.rng.choice(grammar.event_forms(names)),
+    "often": grammar.frequency,
+    "where": grammar.place,
+    "how": grammar.manner,
+    "why": grammar.purpose,
+}
+
+
+def _compiled(patterns: list[str]) -> list:
+    return [compile_pattern(text) for text in patterns]
+
+
+class Actions:
+    """Makes facts of the form "who does what to what, when, where, how, why"."""
+
+    name = "action"
+    weight = 14.0
+    keys = ("S", "VO")
+
+    def __init__(self) -> None:
+        self._active, self._passive = _compiled(_ACTIVE), _compiled(_PASSIVE)
+        self._agentless = _compiled(_AGENTLESS)
+        self._object, self._subject = _compiled(_ASK_OBJECT), _compiled(_ASK_SUBJECT)
+        self._adjunct, self._adjunct_active = _compiled(_ASK_ADJUNCT), _compiled(_ASK_ADJUNCT_ACTIVE)
+        self._heads = {kind: _compiled(list(texts)) for kind, texts in _HEADS.items()}
+
+    def make(self, names: Names, fixed: dict | None = None) -> Fact:
+        rng, fixed = names.rng, fixed or {}
+        subject = fixed.get("S") or grammar.subject_phrase(names)
+        group, thing = fixed.get("VO") or (rng.randrange(len(grammar.VERB_GROUPS)), grammar.object_phrase(names))
+        verbs = grammar.VERB_GROUPS[group]
+        verb = rng.choice(verbs)
+        kind = rng.choices(("", "when", "often", "where", "how", "why"), (4, 3, 0.7, 2, 1.5, 1.5))[0]
+        adjunct = _ADJUNCTS[kind](names) if kind else ""
+        draw = rng.random()
+        agentless = bool(kind) and draw < 0.35
+        patterns = self._agentless if agentless else self._active if draw < 0.75 else self._passive
+        tense = rng.random()
+        slots = {
+            "S": subject.full, "O": thing.full, "v": verb.past if tense < 0.1 else subject.agree(verb),
+            "v3": verb.past if tense < 0.1 else verb.third, "base": verb.base, "ing": verb.gerund,
+            "pp": verb.participle, "be": thing.be() if tense > 0.1 else ("were" if thing.is_plural else "was"),
+            "A": f" {adjunct}" if adjunct else "", "A1": f"{capitalize(adjunct)}, " if adjunct else "",
+        }  # fmt: skip
+        statement = capitalize(rng.choice(patterns)(rng, slots))
+        asks = self._asks(names, subject, group, verb, thing, kind, adjunct, statement, agentless)
+        keys = {f"action:o:{subject.short}:{group}", f"action:s:{group}:{thing.short}", f"action:a:{thing.short}:{group}"}
+        return Fact("action", statement, asks, frozenset(keys), {"S": subject, "VO": (group, thing)})  # type: ignore[dict-item]
+
+    def _asks(self, names, subject, group, verb, thing, kind, adjunct, statement, agentless):  # noqa: ANN001, ANN202
+        rng = names.rng
+        asked = rng.choice(grammar.VERB_GROUPS[group]) if rng.random() < 0.25 else verb
+        what = "Which " + subject.category if subject.category and rng.random() < 0.6 else "What"
+        if subject.category == "person":
+            what = "Who"
+        slots = {
+            "S": subject.short, "Q": thing.short if rng.random() < 0.6 else thing.full, "qbase": asked.base,
+            "qpp": asked.participle, "qv3": asked.third, "qing": asked.gerund, "qbe": thing.be(),
+            "W": what, "w": "whom" if what == "Who" else what.lower(),
+        }  # fmt: skip
+        asks: list[tuple[str, str]] = []
+        if not agentless:
+            if answer := span_of(thing.full, statement):
+                text = rng.choice(self._object)(rng, slots)
+                if subject.is_plural:
+                    text = text.replace("What does", "What do")
+                asks.append((text, answer))
+            if answer := span_of(subject.full, statement):
+                asks.append((rng.choice(self._subject)(rng, slots), answer))
+        if kind and (answer := span_of(adjunct, statement)):
+            slots["H"] = rng.choice(self._heads[kind])(rng, slots)
+            active = not agentless and not subject.is_plural and rng.random() < 0.4
+            patterns = self._adjunct_active if active else self._adjunct
+            text = rng.choice(patterns)(rng, slots)
+            asks += [(text, answer)] * (1 if not agentless else 2)
+        return asks
+
+
+class Errors:
+    """Makes facts about which faulty input raises which error, in several wordings."""
+
+    name = "error"
+    weight = 3.0
+    keys = ("c", "x")
+    _statements = _compiled([
+        "{c} (raises|throws|gives|causes|ends in|leads to|is answered with|fails with|results in) {x}.",
+        "{x} is (raised|thrown|given) (for|by|on|when there is) {c}.",
+        "(For|On|With|Given) {c}, (you get|the call raises|the caller sees|it raises|there is) {x}.",
+        "If (there is|you pass|the caller sends|the engine meets) {c}, {x} is raised.",
+        "{x} (means|says|tells|signals|stands for) {c}.",
+        "{x} - {c}", "| {x} | {c} |", "- {x}: {c}",
+        "Raises {x} (for|on) {c}.",
+        "{c} is refused with {x}.",
+    ])  # fmt: skip
+    _ask_error = _compiled([
+        "(Which|What) (error|exception) (does|will|can) {c} (raise|throw|cause|give)?",
+        "(Which|What) (error|exception) is (raised|thrown|given) (for|by|on) {c}?",
+        "What (is raised|happens|do I get) (for|with|on) {c}?",
+        "What does {c} (raise|cause|lead to|result in)?",
+        "(Which|What) error (tells of|means|stands for|signals) {c}?",
+        "With which error is {c} refused?",
+    ])  # fmt: skip
+    _ask_cause = _compiled([
+        "(What|Which fault) (raises|causes|leads to|triggers) {x}?", "What does {x} (mean|say|stand for|signal)?",
+        "(When|For what) is {x} raised?", "What is the cause of {x}?",
+    ])  # fmt: skip
+
+    def make(self, names: Names, fixed: dict | None = None) -> Fact:
+        rng, fixed = names.rng, fixed or {}
+        forms = fixed.get("c") or grammar.condition_forms(names)
+        error = fixed.get("x") or ("an error" if rng.random() < 0.03 else f"`{names.class_name('Error')}`")
+        stated = rng.choice(forms)
+        statement = capitalize(rng.choice(self._statements)(rng, {"c": stated, "x": error}))
+        asked = {"c": rng.choice(forms), "x": error}
+        asks = []
+        if answer := span_of(error, statement):
+            asks += [(capitalize(rng.choice(self._ask_error)(rng, asked)), answer)] * 2
+        if answer := span_of(stated, statement):
+            asks.append((capitalize(rng.choice(self._ask_cause)(rng, asked)), answer))
+        keys = frozenset({f"error:x:{forms[0]}", f"error:c:{error}"})
+        return Fact("error", statement, asks, keys, {"c": forms, "x": error})  # type: ignore[dict-item]
+
+
+ALL_TRAINED: list = [*FAMILIES, Actions(), Errors()]
+
+__all__ = ["ALL_TRAINED", "FAMILIES", "HELD_OUT", "Fact", "Family", "span_of", "uncapitalize"]

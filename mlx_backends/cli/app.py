@@ -1,0 +1,42 @@
+"""The ``mlx-backends`` command: its name, its options and the list of its subcommands."""
+
+from typing import Annotated
+
+import typer
+
+from mlx_backends._version import __version__
+from mlx_backends.cli._console import print_warnings_plainly
+from mlx_backends.cli.ask import ask
+from mlx_backends.cli.chat import chat
+from mlx_backends.cli.doctor import doctor
+from mlx_backends.cli.embed import embed
+
+app = typer.Typer(
+    name="mlx-backends",
+    help="Local language models on MLX: ask documents, chat, embed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(ask)
+app.command()(chat)
+app.command()(embed)
+app.command()(doctor)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _prepare(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    print_warnings_plainly()

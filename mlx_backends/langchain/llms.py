@@ -1,0 +1,102 @@
+"""``MLXLLM``: LangChain's completion model over the engine, for prompts without a chat template."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.outputs import GenerationChunk, LLMResult
+from pydantic import ConfigDict
+
+from mlx_backends.engine.prepared import PreparedRequest, aresults, results
+from mlx_backends.langchain import _convert
+from mlx_backends.langchain._options import EngineOptions
+
+
+class MLXLLM(EngineOptions, BaseLLM):
+    """Continue text with a model that MLX runs in this process.
+
+    Example:
+        ```python
+        from mlx_backends.langchain import MLXLLM
+
+        llm = MLXLLM(model="mlx-community/Qwen3-4B-4bit", max_tokens=64)
+        llm.invoke("The three laws of robotics are")
+        ```
+
+    The prompts of one call (``batch``, ``generate``) become one continuous batch. Instruction-tuned
+    models answer better through ``ChatMLX``, which applies their chat template.
+    """
+
+    # Not inherited: pydantic lets the last base, LangChain's, decide.
+    model_config = ConfigDict(extra="forbid")
+
+    @property
+    def _llm_type(self) -> str:
+        return "mlx"
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        model_name, requests = self._prepare(prompts, stop, kwargs)
+        return _convert.to_llm_result(results(requests), model_name)
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        model_name, requests = await asyncio.to_thread(self._prepare, prompts, stop, kwargs)
+        return _convert.to_llm_result(await aresults(requests), model_name)
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        model_name, (request,) = self._prepare([prompt], stop, kwargs)
+        with contextlib.closing(request.submit().stream()) as outputs:
+            for output in filter(_convert.is_visible, outputs):
+                chunk = _convert.to_generation_chunk(output, model_name)
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        model_name, (request,) = await asyncio.to_thread(self._prepare, [prompt], stop, kwargs)
+        async with contextlib.aclosing(request.submit().astream()) as outputs:
+            async for output in outputs:
+                if not _convert.is_visible(output):
+                    continue
+                chunk = _convert.to_generation_chunk(output, model_name)
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    def _prepare(
+        self, prompts: list[str], stop: list[str] | None, options: dict[str, Any]
+    ) -> tuple[str, list[PreparedRequest]]:
+        """The model's name and the prompts, tokenized. Blocks: it may import MLX and read files."""
+        engine, params = self._call_settings(stop, options)
+        encode = engine.tokenizer.encode
+        requests = [
+            PreparedRequest(engine, encode(prompt, add_special_tokens=True), params)
+            for prompt in prompts
+        ]
+        return engine.model_name, requests

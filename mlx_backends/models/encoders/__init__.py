@@ -1,0 +1,1 @@
+"""Encoder architectures: token ids in, one vector for each token out."""

@@ -1,0 +1,148 @@
+"""Loads a language model's weights into mlx-lm's model class. Runs on the MLX thread only."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_map
+
+from mlx_backends.config import Device, DType
+from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
+from mlx_backends.models import safetensors
+
+# MLX's CPU backend multiplies quantized matrices by many rows 25 times slower than dense ones, so
+# small models are unpacked once (docs/architecture.md).
+MAX_UNPACKED_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that is ready to run.
+
+    Attributes:
+        model: mlx-lm's model: ``model(token_ids, cache=...)`` -> logits.
+        device: Where it runs.
+        weight_bytes: Bytes that its weights hold.
+    """
+
+    model: nn.Module
+    device: mx.Device
+    weight_bytes: int
+
+
+def use_device(device: mx.Device) -> AbstractContextManager[Any]:
+    """Context in which MLX operations of this thread run on the device."""
+    return mx.stream(device)
+
+
+def pick_device(name: Device) -> mx.Device:
+    """The MLX device of a setting.
+
+    Raises:
+        UnsupportedModelError: A GPU was asked for and MLX has none here.
+    """
+    has_gpu = mx.is_available(mx.gpu)
+    if name == "gpu" and not has_gpu:
+        raise UnsupportedModelError(
+            "device='gpu' was asked for, but this MLX build has no GPU. Use device='auto' or 'cpu'."
+        )
+    return mx.Device(mx.cpu if name == "cpu" or not has_gpu else mx.gpu)
+
+
+def load_language_model(
+    folder: Path, *, device: Device, dtype: DType, memory_limit_bytes: int | None
+) -> LoadedModel:
+    """Load a model folder.
+
+    Raises:
+        ModelLoadError: A file is missing or malformed, or the weights do not fit the config.
+        UnsupportedModelError: mlx-lm has no such architecture, or the device is missing.
+        MemoryLimitError: The weights alone exceed the budget.
+    """
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise ModelLoadError(f"{folder} holds no model*.safetensors.")
+    for file in files:
+        safetensors.validate(file)
+    _check_budget(folder, sum(file.stat().st_size for file in files), memory_limit_bytes)
+    chosen = pick_device(device)
+    with use_device(chosen):
+        model = _build(folder)
+        _prepare_for_device(model, chosen, dtype)
+        mx.eval(model.parameters())
+    weight_bytes = _parameter_bytes(model)
+    _check_budget(folder, weight_bytes, memory_limit_bytes)
+    return LoadedModel(model, chosen, weight_bytes)
+
+
+def _check_budget(folder: Path, weight_bytes: int, limit: int | None) -> None:
+    if limit is not None and weight_bytes > limit:
+        raise MemoryLimitError(
+            f"{folder.name} needs {weight_bytes:,} bytes for its weights; the memory limit is "
+            f"{limit:,}. Raise memory_limit_bytes or MLX_BACKENDS_MEMORY_LIMIT, or take a "
+            "smaller or quantized model."
+        )
+
+
+def _build(folder: Path) -> nn.Module:
+    """mlx-lm's model with lazily read weights."""
+    with _kept_file_limit():
+        from mlx_lm.utils import load_model
+    try:
+        return load_model(folder, lazy=True, trust_remote_code=False)[0]
+    except Exception as error:  # mlx-lm raises whatever the model class meets
+        if "not supported" in str(error):
+            raise UnsupportedModelError(f"{folder}: {error}") from error
+        raise ModelLoadError(
+            f"{folder} could not be loaded: {type(error).__name__}: {error!s:.500}"
+        ) from error
+
+
+def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> None:
+    is_cpu = device == mx.Device(mx.cpu)
+    if is_cpu and _unpacked_bytes(model) <= MAX_UNPACKED_BYTES:
+        from mlx_lm.utils import dequantize_model
+
+        dequantize_model(model)
+    if dtype == "auto" and not is_cpu:
+        return
+    _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
+
+
+def _unpacked_bytes(model: nn.Module) -> int:
+    """Bytes of the model with every quantized layer as float32."""
+    quantized = [m for _, m in model.named_modules() if hasattr(m, "bits") and "scales" in m]
+    unpacked = sum(m.weight.size * 32 // m.bits * 4 for m in quantized)
+    return unpacked + _parameter_bytes(model)
+
+
+def _parameter_bytes(model: nn.Module) -> int:
+    arrays = [array for _, array in tree_flatten(model.parameters())]
+    return sum(array.nbytes for array in arrays if isinstance(array, mx.array))
+
+
+def _cast(model: nn.Module, dtype: mx.Dtype) -> None:
+    def cast(array: mx.array) -> mx.array:
+        # Block scales of the fp4 and fp8 formats are uint8 and stay.
+        return array.astype(dtype) if mx.issubdtype(array.dtype, mx.floating) else array
+
+    model.update(tree_map(cast, model.parameters()))
+
+
+@contextmanager
+def _kept_file_limit() -> Iterator[None]:
+    """Undo what importing mlx_lm.utils does to the process: it lowers the open-files limit."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        yield
+    finally:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        except ValueError:  # only the superuser may raise the hard limit again
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from mlx_backends.errors import RequestError
+from mlx_backends.retrieval.hybrid_index import HybridIndex, words
+from mlx_backends.retrieval.splitter import Chunk
+
+TEXTS = [
+    "A prompt over the limit raises ContextLengthError at once.",
+    "Set max_tokens to bound the completion.",
+    "The cache holds four gigabytes of keys and values.",
+    "Dogs bark at night.",
+]
+
+
+def make_chunks(texts=TEXTS, heading=""):
+    return [Chunk(text, f"{i}.md", 1, 1, heading) for i, text in enumerate(texts)]
+
+
+@pytest.fixture
+def index():
+    return HybridIndex(make_chunks(), np.eye(4, dtype=np.float32) * 3)
+
+
+def found(hits):
+    return [int(hit.chunk.path[0]) for hit in hits]
+
+
+def test_words_and_meaning_count_alike(index):
+    hits = index.search("dogs", np.array([0, 0, 1, 0], np.float32), top_k=2)
+    assert found(hits) == [3, 2]
+    assert [hit.score for hit in hits] == pytest.approx([1 / 61 + 1 / 64, 1 / 61])
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("ContextLengthError", 0),
+        ("what is a context length error?", 0),
+        ("max_tokens", 1),
+        ("the max tokens of an answer", 1),
+    ],
+)
+def test_identifiers_are_found_whole_and_in_parts(index, query, expected):
+    assert found(index.search(query, np.zeros(4, np.float32), top_k=1)) == [expected]
+
+
+def test_headings_are_searched(tmp_path):
+    chunks = [Chunk("Run it.", "0.md", 1, 1, "Install"), Chunk("Run it.", "1.md", 1, 1, "Removal")]
+    index = HybridIndex(chunks, np.ones((2, 2), np.float32))
+    assert found(index.search("removal", np.ones(2, np.float32), top_k=1)) == [1]
+
+
+@pytest.mark.parametrize("query", ["", "???", "zebra"])
+def test_a_query_without_known_words_goes_by_meaning(index, query):
+    hits = index.search(query, np.array([0, 0, 1, 0], np.float32), top_k=1)
+    assert found(hits) == [2]
+
+
+def test_texts_without_words_can_be_indexed():
+    index = HybridIndex(make_chunks(["---", "***"]), np.eye(2, dtype=np.float32))
+    assert found(index.search("dogs", np.array([0, 1], np.float32), top_k=9)) == [1, 0]
+
+
+def test_ties_go_by_position():
+    index = HybridIndex(make_chunks(["same", "same", "same"]), np.ones((3, 2), np.float32))
+    assert found(index.search("same", np.ones(2, np.float32), top_k=3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Max_Tokens=3", ["max_tokens", "max", "tokens", "3"]),
+        ("HTTPServer2", ["httpserver2", "http", "server", "2"]),
+        ("mlx.core's", ["mlx", "core", "s"]),
+        ("Über", ["über"]),
+        ("\u4e16\u754cx", ["\u4e16", "\u754c", "x"]),
+    ],
+)
+def test_words(text, expected):
+    assert words(text) == expected
+
+
+def test_what_does_not_fit_together_is_refused(index):
+    with pytest.raises(RequestError, match="no chunks"):
+        HybridIndex([], np.zeros((0, 4), np.float32))
+    with pytest.raises(RequestError, match="4 chunks"):
+        HybridIndex(make_chunks(), np.zeros((3, 4), np.float32))
+    with pytest.raises(RequestError, match="same model"):
+        index.search("dogs", np.zeros(3, np.float32), top_k=1)
+    with pytest.raises(RequestError, match="top_k"):
+        index.search("dogs", np.zeros(4, np.float32), top_k=0)

@@ -4,15 +4,14 @@ Owns where their folders are. Loads nothing: callers pass the folder to the ordi
 """
 
 from pathlib import Path
-from typing import Literal
 
+from mlx_backends.config import ModelKind
 from mlx_backends.errors import ModelNotFoundError
 
-Kind = Literal["lm", "encoder"]
-KINDS: tuple[Kind, ...] = ("lm", "encoder")
+KINDS: tuple[ModelKind, ...] = ("lm", "encoder")
 
 
-def path(kind: Kind) -> Path:
+def path(kind: ModelKind) -> Path:
     """Return the folder of a bundled model, in Hugging Face layout.
 
     Args:
@@ -24,7 +23,7 @@ def path(kind: Kind) -> Path:
     folder = Path(__file__).parent / kind
     if kind not in KINDS or not (folder / "config.json").is_file():
         raise ModelNotFoundError(
-            f"no bundled model {kind!r}; the bundled models are: {', '.join(KINDS)}. "
+            f"There is no bundled model {kind!r}; the bundled models are: {', '.join(KINDS)}. "
             "Reinstall the package if its files are missing, or name a model of your own."
         )
     return folder

@@ -92,14 +92,20 @@ def stream_answer(
 ) -> Iterator[str]:
     """Answer from the best passages; fills the record on the way."""
     llm = MLXLLM(engine=engine, temperature=0.0, max_tokens=max_tokens)
-    query_engine = RetrieverQueryEngine(
-        retriever=HybridRetriever(index, MLXEmbedding(embedder=embedder), top_k, record),
-        response_synthesizer=GroundedSynthesizer(llm, record),
-    )
-    response = query_engine.query(question)
+    retriever = HybridRetriever(index, MLXEmbedding(embedder=embedder), top_k, record)
+    response = build_query_engine(retriever, llm, record).query(question)
     if not isinstance(response, StreamingResponse):
         raise TypeError(f"expected a streaming response, got {type(response).__name__}")
     yield from response.response_gen
+
+
+def build_query_engine(
+    retriever: BaseRetriever, llm: MLXLLM, record: Record
+) -> RetrieverQueryEngine:
+    """The query engine, from a question to a streaming response."""
+    return RetrieverQueryEngine(
+        retriever=retriever, response_synthesizer=GroundedSynthesizer(llm, record)
+    )
 
 
 def _to_messages(question: str, passages: Sequence[str]) -> list[ChatMessage]:

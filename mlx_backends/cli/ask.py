@@ -1,6 +1,7 @@
 """``mlx-backends ask``: documents in, a cited answer out."""
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated
 
@@ -44,15 +45,10 @@ def ask(
 
     embedder = registry.get_embedder(EmbedderConfig(model=embed_model))
     engine = registry.get_engine(EngineConfig(model=model))
-    with progress_bar("Reading") as on_progress:
+    with progress_bar("Embedding") as on_progress:
         library = build_library(path, embedder, chunk_tokens=chunk_tokens, on_progress=on_progress)
-    if framework is Framework.LANGCHAIN:
-        from mlx_backends.cli._langchain_rag import stream_answer
-    else:
-        from mlx_backends.cli._llama_index_rag import stream_answer
     record = Record()
-    pieces = []
-    for piece in stream_answer(
+    pieces = _pipeline(framework)(
         question,
         index=library.index,
         embedder=embedder,
@@ -60,17 +56,33 @@ def ask(
         top_k=top_k,
         max_tokens=max_tokens,
         record=record,
-    ):
-        pieces.append(piece)
-        if not as_json:
-            write(piece)
-    answer = "".join(pieces)
+    )
     if as_json:
         about = {
             "framework": framework.value,
             "model": engine.model_name,
             "embed_model": embedder.model_name,
         }
-        typer.echo(json.dumps(_report.as_json(question, answer, library, record, **about)))
+        report = _report.as_json(question, "".join(pieces), library, record, **about)
+        typer.echo(json.dumps(report))
     else:
+        answer = _shown(pieces)
         typer.echo("\n\n" + _report.as_text(answer, library, record))
+
+
+def _pipeline(framework: Framework) -> Callable[..., Iterator[str]]:
+    """The framework's ``stream_answer``; imports that framework only."""
+    if framework is Framework.LANGCHAIN:
+        from mlx_backends.cli import _langchain_rag as rag
+    else:
+        from mlx_backends.cli import _llama_index_rag as rag
+    return rag.stream_answer
+
+
+def _shown(pieces: Iterable[str]) -> str:
+    """Write pieces as they come; returns the whole."""
+    answer = ""
+    for piece in pieces:
+        write(piece)
+        answer += piece
+    return answer

@@ -37,9 +37,11 @@ _GPT2_AFTER_DIGITS_PATTERN = (
     r"""\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"""
 )
 # tokenizers reads patterns with Oniguruma in Ruby's syntax, tiktoken with fancy-regex. Both agree
-# on Unicode's classes, but not on these: other sets of word characters and digits, "$" and "^" at
-# each line, possessive "{1,3}+", posix brackets.
-_AMBIGUOUS_PATTERN = re.compile(r"\\[wWdDbBhHRXAzZGKkgy]|\[:|(?<![\[\\])\^|(?<!\\)\$|[0-9,]\}\+")
+# on Unicode's classes, but not on these: word characters and digits, "$" and "^" at each line,
+# possessive "{1,3}+", posix brackets, flags other than "i".
+_AMBIGUOUS_PATTERN = re.compile(
+    r"\\[wWdDbBhHRXAzZGKkgy]|\[:|(?<![\[\\])\^|(?<!\\)\$|[0-9,]\}\+|\(\?(?!i?:|[=!>]|<[=!])"
+)
 
 # Everything that splitting and merging treat differently: contractions, digits, white space,
 # scripts without spaces, marks, emoji with joiners and flags, controls, code, long runs.
@@ -178,6 +180,7 @@ def _loaded(
 
 
 def _encoding(spec: Mapping[str, Any], added: AddedTokens) -> tiktoken.Encoding:
+    model = _bpe_model(spec)
     for token in added.tokens:
         if not token.is_plain:
             raise _NotBridgeableError(
@@ -188,7 +191,7 @@ def _encoding(spec: Mapping[str, Any], added: AddedTokens) -> tiktoken.Encoding:
     is_nfc = _is_nfc(spec.get("normalizer"))
     if is_nfc and any(token.is_normalized for token in added.tokens):
         raise _NotBridgeableError("an added token is searched in normalized text")
-    ranks = _ranks(_bpe_model(spec), exclude=added.ids.keys())
+    ranks = _ranks(model, exclude=added.ids.keys())
     encoding_class = NfcEncoding if is_nfc else tiktoken.Encoding
     try:
         with panics_as_errors():

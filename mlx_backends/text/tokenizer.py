@@ -33,9 +33,10 @@ from mlx_backends.text.special_escape import SpecialEscape
 from mlx_backends.text.tiktoken_bridge import bridge
 from mlx_backends.text.tokenizer_files import MAX_TOKEN_ID, TokenizerFiles, read_tokenizer_files
 
-# A million tokens of English. Both libraries take up to half a microsecond a character on hostile
-# text, so that no text occupies a thread for much longer than two seconds.
-MAX_TEXT_CHARS = 4 * 2**20
+# Half a million tokens of English. On hostile text (one run of letters, or of spaces) both
+# libraries take up to a microsecond a character, so that no text holds a thread for much longer
+# than two seconds.
+MAX_TEXT_CHARS = 2 * 2**20
 # From here on tiktoken saves more than building its tables costs, over a few texts.
 _BULK_CHARS = 64 * 1024
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -130,7 +131,10 @@ class Tokenizer:
                 return encoder.encode(text, parse_special=parse_special)
         library = self._library if parse_special else self._library_without_special()
         with refusals_as_request_errors():
-            return library.encode(text, add_special_tokens=add_special_tokens).ids
+            if len(text) < _BULK_CHARS:
+                return library.encode(text, add_special_tokens=add_special_tokens).ids
+            # Twice as fast: it records no offsets, which only batches can leave out.
+            return library.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
 
     def encode_batch(
         self,
@@ -289,6 +293,11 @@ class Tokenizer:
         _require_encodable(text)
         with refusals_as_request_errors():
             return escape.encode(text)
+
+    def close(self) -> None:
+        """End the processes that render chat templates. A later chat starts another."""
+        for template in self._templates.values():
+            template.close()
 
     @property
     def _is_byte_level(self) -> bool:

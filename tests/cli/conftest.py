@@ -29,6 +29,9 @@ class HashEmbedder:
             on_progress(len(texts), len(texts))
         return vectors
 
+    async def aembed(self, texts, *, kind="document", on_progress=None):
+        return self.embed(texts, kind=kind, on_progress=on_progress)
+
 
 @pytest.fixture
 def engine() -> MockEngine:
@@ -36,10 +39,15 @@ def engine() -> MockEngine:
 
 
 @pytest.fixture
-def run(engine, monkeypatch):
+def embedder() -> HashEmbedder:
+    return HashEmbedder()
+
+
+@pytest.fixture
+def run(engine, embedder, monkeypatch):
     """Function that runs the command in this process, on the engine above."""
     monkeypatch.setattr(registry, "get_engine", lambda config: engine)
-    monkeypatch.setattr(registry, "get_embedder", lambda config: HashEmbedder())
+    monkeypatch.setattr(registry, "get_embedder", lambda config: embedder)
 
     def run(*arguments: str, stdin: str | None = None):
         result = CliRunner().invoke(app, list(map(str, arguments)), input=stdin)

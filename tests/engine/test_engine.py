@@ -166,19 +166,17 @@ def test_callers_on_threads_and_on_an_event_loop_share_the_engine(engine, run):
     params = SamplingParams(max_tokens=10, ignore_eos=True)
     results = []
 
+    def block():
+        results.append(collect(engine, engine.submit(ids, params))[0])
+
     async def one():
-        outputs = [output async for output in engine.astream(engine.submit(ids, params))]
-        return [token_id for output in outputs for token_id in output.token_ids]
+        return list((await engine.submit(ids, params).aresult()).token_ids)
 
     async def several():
-        return await asyncio.gather(*(one() for _ in range(8)))
+        results.extend(await asyncio.gather(*(one() for _ in range(8))))
 
-    threads = [
-        threading.Thread(target=lambda: results.extend(asyncio.run(several()))) for _ in range(2)
-    ] + [
-        threading.Thread(target=lambda: results.append(collect(engine, engine.submit(ids, params))[0]))
-        for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: asyncio.run(several())) for _ in range(2)]
+    threads += [threading.Thread(target=block) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

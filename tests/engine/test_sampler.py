@@ -93,9 +93,7 @@ def test_a_row_draws_the_same_whatever_stands_beside_it():
     ]
     rows = [RowContext(p, seed=i, prompt_tail=(1, 2, 3)) for i, p in enumerate(params)]
     together = np.array(sample(mx.array(logits), rows).token_ids)
-    alone = [
-        int(sample(mx.array(logits[i : i + 1]), [rows[i]]).token_ids.item()) for i in range(4)
-    ]
+    alone = [int(sample(mx.array(logits[i : i + 1]), [rows[i]]).token_ids.item()) for i in range(4)]
     assert together.tolist() == alone
 
 

@@ -57,7 +57,7 @@ requests = st.tuples(st.integers(1, 40), st.integers(-2, 2))
 
 @given(st.lists(requests, max_size=25), st.integers(1, 5), st.integers(1, 16), st.randoms())
 def test_everything_is_served_once_and_within_bounds(loads, max_num_seqs, chunk_size, random):
-    """Sequences run to their end in random steps; none is lost, none runs twice or out of bounds."""
+    """Sequences end after random steps; none is lost, none runs twice or out of bounds."""
     scheduler = Scheduler(max_num_seqs=max_num_seqs, prefill_chunk_size=chunk_size)
     for index, (length, priority) in enumerate(loads):
         scheduler.add(make_sequence(str(index), length, priority))

@@ -1,9 +1,12 @@
+import math
+
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from mlx_backends.config import DType
 from mlx_backends.errors import ModelLoadError, UnsupportedModelError
+from mlx_backends.models.encoders.activations import gelu
 from mlx_backends.models.encoders.bert import Bert, BertConfig
 from mlx_backends.models.encoders.loader import load_encoder
 
@@ -37,6 +40,19 @@ def test_prefix_and_pooler_are_tolerated(tmp_path, files, load, prefix):
     made = files.write_encoder(tmp_path / "model", prefix=prefix)
     expected = made.reference(made.weights, made.config, [2, 5, 3])
     np.testing.assert_allclose(run(load(made), [[2, 5, 3]])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+def test_gelu_is_exact(dtype):
+    x = mx.linspace(-12, 12, 10_001).astype(dtype)
+    with mx.stream(mx.cpu):
+        value = gelu(x)
+    exact = [v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in np.array(x.astype(mx.float32))]
+    assert value.dtype == dtype
+    tolerance = 3e-6 if dtype == mx.float32 else float(mx.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        np.array(value.astype(mx.float32)), exact, atol=tolerance, rtol=tolerance
+    )
 
 
 def test_a_row_of_padding_is_finite(encoder, load):

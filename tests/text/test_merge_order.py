@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -9,7 +10,7 @@ def merged(tokens: dict[bytes, int], data: bytes) -> list[bytes]:
     """The specification: join the neighbours of the lowest rank, leftmost first."""
     parts = [bytes([byte]) for byte in data]
     while True:
-        ranks = [tokens.get(a + b, len(tokens)) for a, b in zip(parts, parts[1:], strict=False)]
+        ranks = [tokens.get(a + b, len(tokens)) for a, b in itertools.pairwise(parts)]
         if not ranks or min(ranks) == len(tokens):
             return parts
         at = ranks.index(min(ranks))

@@ -22,45 +22,12 @@ from mlx_backends.bundled.training import common
 from mlx_backends.bundled.training.families import HELD_OUT
 from mlx_backends.bundled.training.generator import Corpus, Generator
 from mlx_backends.bundled.training.lm import Run
+from mlx_backends.bundled.training.shapes import EncoderConfig
 
 QUESTION_LENGTH = 48
 # Passage length -> passages of a batch; questions are half as many.
 SHAPES = {64: 2048, 160: 1280, 320: 640, 512: 384}
 SHAPE_WEIGHTS = (0.45, 0.35, 0.14, 0.06)
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """Shape of the encoder."""
-
-    vocab_size: int = 4096
-    hidden_size: int = 256
-    num_layers: int = 4
-    num_heads: int = 4
-    ffn_size: int = 640
-    max_positions: int = 512
-    eps: float = 1e-12
-
-    def to_hf(self) -> dict[str, Any]:
-        """Return `config.json`."""
-        return {
-            "architectures": ["BertModel"],
-            "model_type": "bert",
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "num_hidden_layers": self.num_layers,
-            "num_attention_heads": self.num_heads,
-            "intermediate_size": self.ffn_size,
-            "max_position_embeddings": self.max_positions,
-            "type_vocab_size": 2,
-            "layer_norm_eps": self.eps,
-            "hidden_act": "gelu",
-            "hidden_dropout_prob": 0.0,
-            "attention_probs_dropout_prob": 0.0,
-            "pad_token_id": 0,
-            "position_embedding_type": "absolute",
-            "torch_dtype": "float16",
-        }
 
 
 class Embeddings(nn.Module):

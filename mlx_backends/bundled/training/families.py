@@ -71,6 +71,8 @@ class Family:
         slots = {name: maker(names) for name, maker in self.slots.items()}
         if fixed:
             slots.update({name: text for name, text in fixed.items() if name in slots})
+        if "j" in slots:
+            slots["w"] = f"{slots['j']} {slots['o']}"
         statement = capitalize(rng.choice(self._statements)(rng, slots))
         asks = [
             (capitalize(rng.choice(patterns)(rng, self._question_slots(rng, slots))), answer)
@@ -142,7 +144,7 @@ def _things(names: Names) -> str:
 
 
 def _base_action(names: Names) -> str:
-    verb = names.rng.choice(names.rng.choice(grammar.VERB_GROUPS))
+    verb = names.rng.choice(grammar.verb_group(names))
     return f"{verb.base} {grammar.object_phrase(names).full}"
 
 
@@ -170,7 +172,7 @@ def _definition(names: Names) -> str:
     head = grammar.indefinite(rng.choice((*lexicon.THINGS, *lexicon.COMPONENTS)))
     draw = rng.random()
     if draw < 0.3:
-        verb = rng.choice(rng.choice(grammar.VERB_GROUPS))
+        verb = rng.choice(grammar.verb_group(names))
         return f"{head} that {verb.third} {grammar.object_phrase(names).full}"
     if draw < 0.5:
         return f"{head} of {rng.choice(lexicon.NUMBER_WORDS)} {plural(rng.choice(lexicon.THINGS))}"
@@ -181,11 +183,13 @@ def _definition(names: Names) -> str:
     return f"{rng.choice(lexicon.ADJECTIVES)} {plural(rng.choice(lexicon.THINGS))} in {head}"
 
 
-def _reason(names: Names) -> str:
-    return grammar.clause(names)
-
-
-_NUMBERED = tuple(lexicon.UNITS)
+_RELATIONS = """successor|predecessor|replacement|sister project|subset|alias|fork|target|origin|ancestor|
+companion|opposite|counterpart|copy|variant|source|rival|partner|sponsor|guardian|neighbor|extension|
+wrapper|fallback|substitute|namesake|core|result|cause|goal|trigger|symbol|shadow|host|guest|client|
+supplier|reader|writer|leader|member|part|twin|backup|proxy|mirror|test|proof|limit|example|argument|
+input|output|prefix|suffix|root|leaf|upper bound|lower bound|first step|last step|main use|best friend""".replace(
+    "\n", ""
+).split("|")
 
 FAMILIES: list[Family] = [
     Family(
@@ -332,6 +336,9 @@ FAMILIES: list[Family] = [
             "{c}   # {a}",
             "{c} is the command to {a}.",
             "It takes one command to {a}: {c}.",
+            "{a} with {c}.",
+            "{a} (by running|using) {c}.",
+            "First, {a} with {c}, then go on.",
         ],
         {
             "c": [
@@ -346,6 +353,57 @@ FAMILIES: list[Family] = [
         },
         ("c", "a"),
         weight=3,
+    ),
+    Family(
+        "command_block",
+        {"c": lambda names: names.command() + names.rng.choice(("", "", f" {names.word()}", f" {names.flag()}", f" {names.file_path()}")), "a": _base_action},
+        [
+            "To {a}[, run]:\n\n```[bash|sh|console]\n[$ ]{c}\n```",
+            "{a}:\n\n```[bash]\n{c}\n```",
+            "```[bash]\n{c}    # {a}\n```",
+            "(You can|One may|Users) {a} (so|like this|with this command):\n\n```\n{c}\n```",
+        ],
+        {
+            "c": [
+                "Which command (should I run|do I need|is used|lets me) to {a}?",
+                "How (do|can) (I|we) {a}?",
+                "What (should|must|do) I (run|type) to {a}?",
+                "What is the command to {a}?",
+            ],
+        },
+        ("c", "a"),
+        weight=1,
+    ),
+    Family(
+        "which_kind",
+        {"j": lambda names: names.rng.choice((*lexicon.ADJECTIVES, *lexicon.MODIFIERS, *lexicon.COLORS)), "o": lambda names: plural(names.rng.choice(lexicon.THINGS)), "p": lambda names: names.rng.choice(grammar.verb_group(names)).participle, "m": lambda names: names.rng.choice(("", "", "", f" {_ADJUNCTS[names.rng.choice(('when', 'where'))](names)}"))},
+        [
+            "[Only |All ]{j} {o} (are|can be|may be|must be|will be|get) {p}{m}.",
+            "(We|You) can {p} nothing but {j} {o}.",
+            "(It is|These are) only {j} {o} that are {p}{m}.",
+            "{j} {o} (alone|only|and nothing else) are {p}{m}.",
+        ],
+        {"w": ["(Which|What|What kind of|Which kind of) {o} (are|can be|may be|get) {p}?", "Which are the {o} that are {p}?"]},
+        ("o", "p"),
+        weight=1.2,
+    ),
+    Family(
+        "relation_noun",
+        {"x": _entity, "r": lambda names: names.rng.choice(_RELATIONS) if names.rng.random() < 0.85 else names.word(), "e": _entity},
+        [
+            "{x} is (the|a) {r} of {e}.",
+            "The {r} of {e} is {x}.",
+            "{e} (has|takes|names|knows) {x} as [its ]{r}.",
+            "{e}'s {r} is {x}.",
+            "{x} (acts|serves|works) as {r} (of|for|to) {e}.",
+            "For {e}, the {r} is {x}.",
+        ],
+        {
+            "x": ["(What|Which) is the {r} of {e}?", "What (serves|acts|works) as {r} (of|for|to) {e}?", "What is {e}'s {r}?", "Which one is the {r} of {e}?", "What does {e} have as {r}?"],
+            "e": ["Of what is {x} the {r}?", "{x} is the {r} of what?", "What has {x} as [its ]{r}?"],
+        },
+        ("x", "r", "e"),
+        weight=1.5,
     ),
     Family(
         "environment",
@@ -614,54 +672,6 @@ FAMILIES: list[Family] = [
         weight=1.5,
     ),
     Family(
-        "reason",
-        {"s": _reason, "r": _reason},
-        [
-            "{s} because {r}.",
-            "Because {r}, {s}.",
-            "{s}, since {r}.",
-            "Since {r}, {s}.",
-            "{s}. The reason is that {r}.",
-            "{s}, as {r}.",
-            "The reason why {s} is that {r}.",
-            "{s}: {r}.",
-        ],
-        {
-            "r": [
-                "Why is it that {s}?",
-                "What is the reason that {s}?",
-                "Why can one say that {s}?",
-                "For what reason is it so that {s}?",
-                "{s} - why?",
-            ]
-        },
-        ("s",),
-        weight=1.5,
-    ),
-    Family(
-        "consequence",
-        {"s": _reason, "r": _reason},
-        [
-            "If {s}, {r}.",
-            "When {s}, {r}.",
-            "{r} if {s}.",
-            "{r} when {s}.",
-            "Whenever {s}, {r}.",
-            "As soon as {s}, {r}.",
-            "{r} in case {s}.",
-            "Should it be that {s}, {r}.",
-        ],
-        {
-            "r": [
-                "What happens (if|when) {s}?",
-                "(If|When) {s}, what happens?",
-                "What is the consequence when {s}?",
-            ],
-        },
-        ("s",),
-        weight=1.5,
-    ),
-    Family(
         "instead",
         {"a": lambda names: grammar.object_phrase(names).full if names.rng.random() < 0.4 else f"`{names.identifier()}`", "b": lambda names: f"`{names.identifier()}`" if names.rng.random() < 0.6 else grammar.object_phrase(names).full},
         [
@@ -823,6 +833,7 @@ HELD_OUT: list[Family] = [
 
 
 _ACTIVE = [
+    "{S} {v} {O}{A}.", "{S} {v} {O}{A}.",
     "{S} {v} {O}{A}.", "{S} {v} {O}{A}.", "{S} {v} {O}{A}.", "{A1}{S} {v} {O}.",
     "{S} (can|will|must|may|should|is able to|has to) {base} {O}{A}.",
     "It is {S} that {v3} {O}{A}.",
@@ -844,16 +855,26 @@ _AGENTLESS = [
     "{O} {be} (always|never|only|usually|first|then) {pp}{A}.", "We {base} {O}{A}.", "You (can|should|must) {base} {O}{A}.",
     "(Always|Never) {base} {O}{A}.",
 ]  # fmt: skip
+_VP = ["{S} {v} {O} and {v2} {O2}{A}.", "{A1}{S} {v} {O} and {v2} {O2}.", "{S} both {v} {O} and {v2} {O2}.", "- {S}: {v} {O} and {v2} {O2}"]
 _ASK_OBJECT = [
     "What (does|can|will|must) {S} {qbase}?", "What is {qpp} by {S}?", "What gets {qpp} by {S}?",
     "What is it that {S} {qv3}?",
 ]  # fmt: skip
+_ASK_OBJECT_ADJUNCT = [
+    "What is {qpp} {A}?", "What gets {qpp} {A}?", "{A1}what is {qpp}?", "What (must|can|should|will) be {qpp} {A}?",
+    "Which thing is {qpp} {A}?",
+]  # fmt: skip
+_ASK_OBJECT_BOTH = ["What does {S} {qbase} {A}?", "{A1}what does {S} {qbase}?", "What is {qpp} by {S} {A}?"]
 _ASK_SUBJECT = [
     "{W} {qv3} {Q}?", "{W} {qv3} {Q}?", "By {w} {qbe} {Q} {qpp}?", "{W} is (responsible for|in charge of|used for) {qing} {Q}?",
     "{W} (can|will|must|may) {qbase} {Q}?", "{W} is used to {qbase} {Q}?", "{W} takes care of {qing} {Q}?",
+    "{W} (do I use|should I use|lets me use|is there) to {qbase} {Q}?", "{W} {qv3} {Q}?",
 ]  # fmt: skip
+_ASK_VERB = ["What does {S} do?", "What is {S} doing?", "(Tell me|Say) what {S} does.", "What does {S} do {A}?", "What is the (job|task|role) of {S}?"]
+_ASK_EVENT = ["What happens {A}?", "What (is done|takes place|goes on) {A}?", "{A1}what happens?", "What will happen {A}?"]
 _ASK_ADJUNCT = ["{H} {qbe} {Q} {qpp}?", "{H} {qbe} {Q} {qpp}?", "{H} (can|should|must|will) {Q} be {qpp}?", "{H} is it that {Q} {qbe} {qpp}?"]
-_ASK_ADJUNCT_ACTIVE = ["{H} (does|will|can) {S} {qbase} {Q}?", "{H} is it that {S} {qv3} {Q}?"]
+_ASK_ADJUNCT_ACTIVE = ["{H} (does|will|can) {S} {qbase} {Q}?", "{H} does {S} {qbase} {Q}?", "{H} is it that {S} {qv3} {Q}?"]
+_ASK_ADJUNCT_YOU = ["{H} (do|can|should|must) (I|we|you) {qbase} {Q}?"]
 _HEADS = {
     "when": ("When", "When", "When", "At (what|which) (moment|point|time)", "In which case"),
     "often": ("How often", "How often", "At what interval"),
@@ -874,70 +895,324 @@ def _compiled(patterns: list[str]) -> list:
     return [compile_pattern(text) for text in patterns]
 
 
+def _where_head(adjunct: str, rng: random.Random) -> str | None:
+    """Ask for the thing in a place: ``on the engine thread`` -> ``On which thread``."""
+    words = adjunct.split()
+    if len(words) < 3 or words[1] != "the" or not words[-1].isalpha() or rng.random() < 0.7:
+        return None
+    return f"{words[0].capitalize()} {rng.choice(('which', 'what'))} {words[-1]}"
+
+
 class Actions:
     """Makes facts of the form "who does what to what, when, where, how, why"."""
 
     name = "action"
-    weight = 14.0
+    weight = 20.0
     keys = ("S", "VO")
 
     def __init__(self) -> None:
         self._active, self._passive = _compiled(_ACTIVE), _compiled(_PASSIVE)
-        self._agentless = _compiled(_AGENTLESS)
+        self._agentless, self._double = _compiled(_AGENTLESS), _compiled(_VP)
         self._object, self._subject = _compiled(_ASK_OBJECT), _compiled(_ASK_SUBJECT)
+        self._object_adjunct, self._object_both = _compiled(_ASK_OBJECT_ADJUNCT), _compiled(_ASK_OBJECT_BOTH)
+        self._verb, self._event = _compiled(_ASK_VERB), _compiled(_ASK_EVENT)
         self._adjunct, self._adjunct_active = _compiled(_ASK_ADJUNCT), _compiled(_ASK_ADJUNCT_ACTIVE)
+        self._adjunct_you = _compiled(_ASK_ADJUNCT_YOU)
         self._heads = {kind: _compiled(list(texts)) for kind, texts in _HEADS.items()}
 
     def make(self, names: Names, fixed: dict | None = None) -> Fact:
         rng, fixed = names.rng, fixed or {}
         subject = fixed.get("S") or grammar.subject_phrase(names)
-        group, thing = fixed.get("VO") or (rng.randrange(len(grammar.VERB_GROUPS)), grammar.object_phrase(names))
-        verbs = grammar.VERB_GROUPS[group]
+        verbs, thing = fixed.get("VO") or (grammar.verb_group(names), _objects(names))
         verb = rng.choice(verbs)
-        kind = rng.choices(("", "when", "often", "where", "how", "why"), (4, 3, 0.7, 2, 1.5, 1.5))[0]
-        adjunct = _ADJUNCTS[kind](names) if kind else ""
+        adjuncts = self._adjuncts_of(names)
         draw = rng.random()
-        agentless = bool(kind) and draw < 0.35
+        agentless = bool(adjuncts) and draw < 0.35
+        second = None
+        if not agentless and draw > 0.93 and not subject.is_plural:
+            second = (rng.choice(grammar.verb_group(names)), grammar.object_phrase(names))
         patterns = self._agentless if agentless else self._active if draw < 0.75 else self._passive
-        tense = rng.random()
+        if second:
+            patterns = self._double
+        past = rng.random() < 0.1 and not second
+        joined = rng.choice((" ", " ", ", ")).join(text for _, text in adjuncts)
         slots = {
-            "S": subject.full, "O": thing.full, "v": verb.past if tense < 0.1 else subject.agree(verb),
-            "v3": verb.past if tense < 0.1 else verb.third, "base": verb.base, "ing": verb.gerund,
-            "pp": verb.participle, "be": thing.be() if tense > 0.1 else ("were" if thing.is_plural else "was"),
-            "A": f" {adjunct}" if adjunct else "", "A1": f"{capitalize(adjunct)}, " if adjunct else "",
+            "S": subject.full, "O": thing.full, "v": verb.past if past else subject.agree(verb),
+            "v3": verb.past if past else verb.third, "base": verb.base, "ing": verb.gerund,
+            "pp": verb.participle, "be": ("were" if thing.is_plural else "was") if past else thing.be(),
+            "A": f" {joined}" if joined else "", "A1": f"{capitalize(joined)}, " if joined else "",
+            "v2": second[0].third if second else "", "O2": second[1].full if second else "",
         }  # fmt: skip
         statement = capitalize(rng.choice(patterns)(rng, slots))
-        asks = self._asks(names, subject, group, verb, thing, kind, adjunct, statement, agentless)
-        keys = {f"action:o:{subject.short}:{group}", f"action:s:{group}:{thing.short}", f"action:a:{thing.short}:{group}"}
-        return Fact("action", statement, asks, frozenset(keys), {"S": subject, "VO": (group, thing)})  # type: ignore[dict-item]
+        asks = self._asks(rng, subject, verbs, verb, thing, adjuncts, statement, agentless=agentless)
+        if second:
+            asks += self._asks(rng, subject, [second[0]], second[0], second[1], [], statement, agentless=False)
+        base = verbs[0].base
+        keys = {f"action:o:{subject.short}:{base}", f"action:s:{base}:{thing.short}", f"action:a:{thing.short}:{base}"}
+        keys |= {f"action:a:{text}:{base}" for _, text in adjuncts}
+        if second:
+            keys |= {f"action:o:{subject.short}:{second[0].base}", f"action:s:{second[0].base}:{second[1].short}"}
+        if any(question.startswith(("What does", "What is", "Tell", "Say")) and "{" in question for question, _ in asks):
+            keys.add(f"action:v:{subject.short}")
+        asks = [(question.replace("{", ""), answer) for question, answer in asks]
+        return Fact("action", statement, asks, frozenset(keys), {"S": subject, "VO": (verbs, thing)})  # type: ignore[dict-item]
 
-    def _asks(self, names, subject, group, verb, thing, kind, adjunct, statement, agentless):  # noqa: ANN001, ANN202
+    @staticmethod
+    def _adjuncts_of(names: Names) -> list[tuple[str, str]]:
         rng = names.rng
-        asked = rng.choice(grammar.VERB_GROUPS[group]) if rng.random() < 0.25 else verb
+        kind = rng.choices(("", "when", "often", "where", "how", "why"), (4, 3.5, 0.7, 2.5, 1.5, 1.5))[0]
+        if not kind:
+            return []
+        kinds = [kind]
+        if rng.random() < 0.3:
+            kinds = list(dict.fromkeys([kind, rng.choice(("when", "where", "how"))]))
+        return [(name, _ADJUNCTS[name](names)) for name in kinds]
+
+    def _asks(  # noqa: PLR0913
+        self,
+        rng: random.Random,
+        subject: grammar.Phrase,
+        verbs: list[grammar.Verb],
+        verb: grammar.Verb,
+        thing: grammar.Phrase,
+        adjuncts: list[tuple[str, str]],
+        statement: str,
+        *,
+        agentless: bool,
+    ) -> list[tuple[str, str]]:
+        asked = rng.choice(verbs) if rng.random() < 0.25 else verb
         what = "Which " + subject.category if subject.category and rng.random() < 0.6 else "What"
         if subject.category == "person":
             what = "Who"
+        short = thing.short if rng.random() < 0.6 else thing.full
+        if " and " in thing.full:
+            short = rng.choice([*thing.full.split(" and "), thing.full])
+        main = rng.choice(adjuncts)[1] if adjuncts else ""
         slots = {
-            "S": subject.short, "Q": thing.short if rng.random() < 0.6 else thing.full, "qbase": asked.base,
-            "qpp": asked.participle, "qv3": asked.third, "qing": asked.gerund, "qbe": thing.be(),
-            "W": what, "w": "whom" if what == "Who" else what.lower(),
+            "S": subject.short, "Q": short, "qbase": asked.base, "qpp": asked.participle, "qv3": asked.third,
+            "qing": asked.gerund, "qbe": thing.be() if " and " not in thing.full else ("is" if " and " not in short else "are"),
+            "W": what, "w": "whom" if what == "Who" else what.lower(), "A": main, "A1": f"{capitalize(main)}, ",
         }  # fmt: skip
         asks: list[tuple[str, str]] = []
-        if not agentless:
-            if answer := span_of(thing.full, statement):
-                text = rng.choice(self._object)(rng, slots)
-                if subject.is_plural:
-                    text = text.replace("What does", "What do")
-                asks.append((text, answer))
-            if answer := span_of(subject.full, statement):
-                asks.append((rng.choice(self._subject)(rng, slots), answer))
-        if kind and (answer := span_of(adjunct, statement)):
-            slots["H"] = rng.choice(self._heads[kind])(rng, slots)
-            active = not agentless and not subject.is_plural and rng.random() < 0.4
-            patterns = self._adjunct_active if active else self._adjunct
+        whole = span_of(thing.full, statement)
+        if whole and not agentless:
+            patterns = self._object_both if main and rng.random() < 0.35 else self._object
             text = rng.choice(patterns)(rng, slots)
-            asks += [(text, answer)] * (1 if not agentless else 2)
+            if subject.is_plural:
+                text = text.replace("hat does", "hat do")
+            asks.append((text, whole))
+        if whole and main and rng.random() < 0.4:
+            asks.append((rng.choice(self._object_adjunct)(rng, slots), whole))
+        if not agentless and (answer := span_of(subject.full, statement)):
+            asks.append((rng.choice(self._subject)(rng, slots), answer))
+        asks += self._ask_clause(rng, subject, verb, thing, statement, slots, agentless=agentless)
+        for kind, adjunct in adjuncts:
+            if answer := span_of(adjunct, statement):
+                asks.append((self._ask_adjunct(rng, kind, adjunct, subject, slots, agentless=agentless), answer))
         return asks
+
+    def _ask_clause(  # noqa: PLR0913
+        self,
+        rng: random.Random,
+        subject: grammar.Phrase,
+        verb: grammar.Verb,
+        thing: grammar.Phrase,
+        statement: str,
+        slots: dict[str, str],
+        *,
+        agentless: bool,
+    ) -> list[tuple[str, str]]:
+        """Ask for the verb with its object, or for all that happens on an event."""
+        predicate = f"{subject.agree(verb)} {thing.full}"
+        if agentless or rng.random() < 0.6:
+            passive = f"{thing.full} {thing.be()} {verb.participle}"
+            if slots["A"].split(" ")[0] in ("when", "if", "whenever", "once", "after", "on", "at", "before") and rng.random() < 0.5:
+                for clause in (f"{subject.full} {predicate}", passive):
+                    if answer := span_of(clause, statement):
+                        return [(rng.choice(self._event)(rng, slots), answer)]
+            return []
+        if subject.category != "person" and predicate in statement and not subject.is_plural:
+            patterns = self._verb if slots["A"] else [p for i, p in enumerate(self._verb) if i != 3]
+            return [("{" + rng.choice(patterns)(rng, slots), predicate)]
+        return []
+
+    def _ask_adjunct(
+        self, rng: random.Random, kind: str, adjunct: str, subject: grammar.Phrase, slots: dict[str, str], *, agentless: bool
+    ) -> str:
+        head = rng.choice(self._heads[kind])(rng, slots)
+        if kind == "where":
+            head = _where_head(adjunct, rng) or head
+        slots = {**slots, "H": head}
+        if agentless:
+            patterns = self._adjunct_you if rng.random() < 0.15 else self._adjunct
+        else:
+            patterns = self._adjunct_active if not subject.is_plural and rng.random() < 0.5 else self._adjunct
+        return rng.choice(patterns)(rng, slots)
+
+
+def _objects(names: Names) -> grammar.Phrase:
+    """Make one object, or two or three joined."""
+    first = grammar.object_phrase(names)
+    if names.rng.random() > 0.15 or " and " in first.full:
+        return first
+    second = grammar.object_phrase(names)
+    text = f"{first.full} and {second.full}"
+    return grammar.Phrase(text, text, "", True)
+
+
+class Links:
+    """Makes facts with a preposition: "the runner depends on the pool", "S converts X to Y"."""
+
+    name = "link"
+    weight = 5.0
+    keys = ("S", "P", "O")
+    _simple = """depend on|rely on|point to|refer to|connect to|talk to|report to|write to|read from|come from|
+consist of|wait for|look for|ask for|pay for|stand for|lead to|apply to|map to|move to|switch to|fall back to|
+rest on|live on|sit on|sit between|start with|end with|begin with|work with|deal with|ship with|compete with|
+agree with|differ from|result in|result from|grow with|scale with|subscribe to|respond to|contribute to|
+descend from|borrow from|learn from|hide behind|run behind|run inside|stand next to|look like|care for|vote for|
+react to|recover from|suffer from|benefit from|split into|break into|fit into|fit in|plug into|hook into|
+escape from|give way to|delegate to|forward to|bind to|attach to|adhere to|conform to|speak to|sleep in|live in|
+count on|focus on|build on|operate on|insist on|draw on|check for|search for|account for|aim for|make up for""".replace(
+        "\n", ""
+    ).split("|")
+    _double = """convert to|map to|send to|take from|combine with|replace by|replace with|compare with|split into|
+read from|write to|hide from|protect from|fill with|add to|remove from|translate into|move to|copy to|attach to|
+group by|sort by|index by|limit to|compare to|derive from|feed into|merge into|pack into|exchange for|bind to|
+share with|load into|store in|keep in|put into|wrap in|pass to|return to|separate from|label with|name after|
+connect to|link to|assign to|apply to|divide by|multiply by|join with|sign with|mark with|pair with|offer to""".replace(
+        "\n", ""
+    ).split("|")
+    _state = _compiled([
+        "{S} {v} {p} {O}[{A}].", "{S} {v} {p} {O}{A}.", "{A1}{S} {v} {p} {O}.", "{S} (must|can|may|will|should) {b} {p} {O}{A}.",
+        "It is {O} that {S} {v} {p}.", "What {S} {v} {p} is {O}.", "{S}, (as we know|in turn|like others), {v} {p} {O}.",
+        "Of all parts, it is {S} that {v} {p} {O}.", "{S} (always|never|usually|only|still|now) {v} {p} {O}{A}.",
+    ])  # fmt: skip
+    _ask_object = _compiled(["What (does|can|must|will) {S} {b} {p}?", "{P} what (does|can|must|will) {S} {b}?", "{P} which {h} does {S} {b}?", "Which {h} does {S} {b} {p}?", "What is it that {S} {v} {p}?"])
+    _ask_subject = _compiled(["{W} {v} {p} {O}?", "{W} (can|must|may|will) {b} {p} {O}?", "{W} is it that {v} {p} {O}?"])
+    _state2 = _compiled([
+        "{S} {v} {X} {p} {O}{A}.", "{S} {v} {X} {p} {O}.", "{X} {be} {pp} {p} {O} by {S}.", "{X} {be} {pp} {p} {O}{A} by {S}.",
+        "{S} (can|must|may|will|should) {b} {X} {p} {O}{A}.", "The job of {S} is to {b} {X} {p} {O}.", "{A1}{S} {v} {X} {p} {O}.",
+    ])  # fmt: skip
+    _ask_object2 = _compiled(["{P} what does {S} {b} {X}?", "What does {S} {b} {X} {p}?", "{P} what {be} {X} {pp}?", "What {be} {X} {pp} {p}?"])
+    _ask_middle2 = _compiled(["What does {S} {b} {p} {O}?", "What is {pp} {p} {O}?", "What gets {pp} {p} {O}?"])
+    _ask_subject2 = _compiled(["{W} {v} {X} {p} {O}?", "By {w} {be} {X} {pp} {p} {O}?", "{W} {v} {X} {p} {O}?"])
+
+    def make(self, names: Names, fixed: dict | None = None) -> Fact:
+        rng, fixed = names.rng, fixed or {}
+        subject = fixed.get("S") or _singular(names)
+        thing = fixed.get("O") or (grammar.subject_phrase(names) if rng.random() < 0.5 else grammar.object_phrase(names))
+        double, text = fixed.get("P") or self._relation(names)
+        base, _, preposition = text.partition(" ")
+        verb = grammar.conjugate(base)
+        middle = grammar.object_phrase(names)
+        adjunct = f" {_ADJUNCTS['when'](names)}" if rng.random() < 0.2 else ""
+        what = "Which " + subject.category if subject.category not in ("", "person") and rng.random() < 0.5 else "What"
+        slots = {
+            "S": subject.full, "O": thing.full, "X": middle.full, "v": verb.third, "b": verb.base, "pp": verb.participle,
+            "p": preposition, "P": capitalize(preposition), "A": adjunct, "A1": f"{capitalize(adjunct.strip())}, " if adjunct else "",
+            "W": what, "w": what.lower(), "be": middle.be(), "h": thing.category or "part",
+        }  # fmt: skip
+        statement = capitalize(rng.choice(self._state2 if double else self._state)(rng, slots))
+        slots |= {"S": subject.short, "O": rng.choice((thing.full, thing.short)), "X": rng.choice((middle.full, middle.short))}
+        asks = []
+        for patterns, phrase in (
+            (self._ask_object2 if double else self._ask_object, thing),
+            (self._ask_subject2 if double else self._ask_subject, subject),
+            (self._ask_middle2 if double else None, middle),
+        ):
+            if patterns and (answer := span_of(phrase.full, statement)):
+                asks.append((rng.choice(patterns)(rng, slots), answer))
+        if not double:
+            asks = [(question.replace("which part does", "what does").replace("Which part does", "What does"), a) for question, a in asks]
+        keys = frozenset({f"link:o:{subject.short}:{text}", f"link:s:{text}:{thing.short}"})
+        return Fact("link", statement, asks, keys, {"S": subject, "P": (double, text), "O": thing})  # type: ignore[dict-item]
+
+    def _relation(self, names: Names) -> tuple[bool, str]:
+        rng = names.rng
+        double = rng.random() < 0.45
+        text = rng.choice(self._double if double else self._simple)
+        if rng.random() < 0.15:
+            text = f"{names.word()} {text.partition(' ')[2]}"
+        return double, text
+
+
+def _singular(names: Names) -> grammar.Phrase:
+    while (phrase := grammar.subject_phrase(names)).is_plural:
+        pass
+    return phrase
+
+
+class Clauses:
+    """Makes facts that join two clauses: a reason or a consequence."""
+
+    weight = 3.0
+    keys = ("s",)
+    _reason = _compiled([
+        "{s} because {r}.", "{s} because {r}.", "Because {r}, {s}.", "{s}, since {r}.", "Since {r}, {s}.", "{s}. The reason is that {r}.",
+        "{s}, as {r}.", "The reason why {s} is that {r}.", "{s}: {r}.", "{s}, for {r}.",
+    ])  # fmt: skip
+    _ask_reason = _compiled([
+        "Why {i}?", "Why {i}?", "Why {i}?", "Why is it that {l}?", "What is the reason that {l}?", "For what reason {i}?",
+        "How come {l}?", "{l} - why?",
+    ])  # fmt: skip
+    _consequence = _compiled([
+        "If {s}, {r}.", "If {s}, {r}.", "When {s}, {r}.", "When {s}, {r}.", "{r} if {s}.", "{r} when {s}.", "Whenever {s}, {r}.",
+        "As soon as {s}, {r}.", "{r} in case {s}.", "Once {s}, {r}.", "With {s}, {r}.",
+    ])  # fmt: skip
+    _ask_consequence = _compiled([
+        "What happens (if|when|once) {l}?", "What happens (if|when) {l}?", "(If|When) {l}, what happens?", "What is the consequence (if|when) {l}?",
+        "What (follows|is the result) (if|when) {l}?",
+    ])  # fmt: skip
+
+    def __init__(self, kind: str) -> None:
+        self.name = kind
+
+    def make(self, names: Names, fixed: dict | None = None) -> Fact:
+        rng = names.rng
+        first, second = grammar.make_clause(names), grammar.make_clause(names)
+        states = self._reason if self.name == "reason" else self._consequence
+        asked = self._ask_reason if self.name == "reason" else self._ask_consequence
+        statement = capitalize(rng.choice(states)(rng, {"s": first.text, "r": second.text}))
+        question = capitalize(rng.choice(asked)(rng, {"i": first.inverted, "l": first.loose}))
+        answer = span_of(second.text, statement)
+        keys = frozenset({f"{self.name}:{first.loose.lower()}"})
+        return Fact(self.name, statement, [(question, answer)] if answer else [], keys, {"s": first.text})
+
+
+class Raises:
+    """Makes facts of the form "when the queue is full, `submit` raises `OverloadedError`"."""
+
+    name = "raises"
+    weight = 2.0
+    keys = ("c", "f")
+    _state = _compiled([
+        "(When|If) {c}, {f} (raises|throws) {x}.", "{f} (raises|throws) {x} (when|if) {c}.", "{x} is (raised|thrown) by {f} (when|if) {c}.",
+        "(When|If) {c}, {x} is raised.", "{x} is raised (when|if) {c}.", "{x} (says|means|signals|is the sign) that {c}.",
+        "(When|If) {c}, {f} (fails|ends|stops) with {x}.", "Raises {x} (when|if) {c}.",
+    ])  # fmt: skip
+    _ask_error = _compiled([
+        "(What|Which error|Which exception) is raised (when|if) {l}?", "(What|Which error|Which exception) is raised (when|if) {l}?",
+        "What does {f} raise[ (when|if) {l}]?", "Which (error|exception) does {f} raise (when|if) {l}?", "Which error (says|means|tells me|signals) that {l}?",
+    ])  # fmt: skip
+    _ask_when = _compiled(["When is {x} raised?", "When do I get {x}?", "When does {f} raise {x}?", "What does {x} mean?"])
+
+    def make(self, names: Names, fixed: dict | None = None) -> Fact:
+        rng, fixed = names.rng, fixed or {}
+        clause = fixed.get("c") or grammar.make_clause(names)
+        function = fixed.get("f") or f"`{names.function()}`"
+        error = f"`{names.class_name('Error')}`"
+        statement = capitalize(rng.choice(self._state)(rng, {"c": clause.text, "f": function, "x": error}))
+        slots = {"l": clause.loose, "f": function, "x": error}
+        questions = [rng.choice(self._ask_error)(rng, slots), rng.choice(self._ask_when)(rng, slots)]
+        asks = [(questions[0], error)] if function in statement or function not in questions[0] else []
+        if function in statement or function not in questions[1]:
+            forms = [clause.text] if "mean" in questions[1] else [f"when {clause.text}", f"if {clause.text}", clause.text]
+            asks += [(questions[1], found) for form in forms if (found := span_of(form, statement))][:1]
+        keys = {f"raises:c:{clause.loose}", f"raises:x:{error}"}
+        if "raise?" in questions[0]:
+            keys.add(f"raises:f:{function}")
+        return Fact("raises", statement, asks, frozenset(keys), {"c": clause, "f": function})  # type: ignore[dict-item]
 
 
 class Errors:
@@ -985,6 +1260,9 @@ class Errors:
         return Fact("error", statement, asks, keys, {"c": forms, "x": error})  # type: ignore[dict-item]
 
 
-ALL_TRAINED: list = [*FAMILIES, Actions(), Errors()]
+ALL_TRAINED: list = [*FAMILIES, Actions(), Links(), Clauses("reason"), Clauses("consequence"), Raises(), Errors()]
+_TYPED = ("action", "link", "reason", "consequence", "raises", "error")
 
-__all__ = ["ALL_TRAINED", "FAMILIES", "HELD_OUT", "Fact", "Family", "span_of", "uncapitalize"]
+TYPED_FAMILIES = frozenset(_TYPED)
+
+__all__ = ["TYPED_FAMILIES", "ALL_TRAINED", "FAMILIES", "HELD_OUT", "Fact", "Family", "span_of", "uncapitalize"]

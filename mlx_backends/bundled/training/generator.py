@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx_backends.bundled.training import chatml, grammar, lexicon, prose
-from mlx_backends.bundled.training.families import ALL_TRAINED, FAMILIES, HELD_OUT, Fact
+from mlx_backends.bundled.training.families import ALL_TRAINED, FAMILIES, HELD_OUT, TYPED_FAMILIES, Fact
 from mlx_backends.bundled.training.grammar import capitalize, uncapitalize
 from mlx_backends.bundled.training.prose import Question
 from mlx_backends.text.grounding import GROUNDED_SYSTEM_PROMPT, REFUSAL, number_passages
@@ -133,8 +133,10 @@ class Generator:
         if len(keys) > 1:
             kept = rng.sample(keys, rng.randint(1, len(keys) - 1))
             return family, family.make(self.names, {key: fact.slots[key] for key in kept})
-        others = [f for f in self.families if f.name not in ("action", "error") and keys[0] in f.slots]
-        if not others or family.name in ("action", "error"):
+        if family.name in TYPED_FAMILIES:
+            return family, family.make(self.names)
+        others = [f for f in self.families if f.name not in TYPED_FAMILIES and keys[0] in f.slots]
+        if not others:
             return family, family.make(self.names)
         other = rng.choice(others)
         return other, other.make(self.names, {keys[0]: fact.slots[keys[0]]})
@@ -193,8 +195,8 @@ class Generator:
             blocks.append(self._fact_passage(group, paragraph=paragraph))
         if real is None:
             real = 0.35 * self.level
-        if paragraph and rng.random() < 0.25:
-            blocks.append(self._card_passage())
+        if paragraph and rng.random() < 0.3:
+            blocks.append(self._card_passage() if rng.random() < 0.6 else self._table_passage())
         misses: list[Item] = []
         for _ in range(rng.randint(0, 3) if rng.random() < real else 0):
             block, missed = self._prose_passage(rng.randint(1, 5))
@@ -308,6 +310,27 @@ class Generator:
         head, rows = self._card()
         items = [Item(question, fact.slots["v"], 0, f"{head}\n{row}") for fact, row, question in rows]
         return "\n".join([head, *(row for _, row, _ in rows)]), items
+
+    def _table_passage(self) -> tuple[str, list[Item]]:
+        """Write a table: a row for each entity, a column for each attribute."""
+        rng, names = self.rng, self.names
+        columns = rng.sample(lexicon.ATTRIBUTES, rng.randint(1, 4))
+        makers = (names.value, names.name, names.identifier, lambda: names.rng.choice(("yes", "no", "partly", "experimental")), names.number, names.quantity)
+        column_makers = [rng.choice(makers) for _ in columns]
+        row_maker = rng.choice((names.name, lambda: f"`{names.identifier()}`", lambda: grammar.component_name(names), lambda: f"`{names.flag()}`", names.word))
+        entities = list(dict.fromkeys(row_maker() for _ in range(rng.randint(2, 6))))
+        kind = rng.choice(lexicon.THINGS)
+        lines = [f"| {kind} | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+        items = []
+        for entity in entities:
+            cells = [maker() for maker in column_makers]
+            lines.append(f"| {entity} | " + " | ".join(cells) + " |")
+            column = rng.randrange(len(columns))
+            question = rng.choice(_TABLE_ASKS).format(n=columns[column], e=entity, k=kind)
+            items.append(Item(question, cells[column], 0, lines[-1]))
+        head = f"{self._heading()}\n\n" if rng.random() < 0.6 else ""
+        tail = "\n\n" + " ".join(self._real_sentences(1)) if rng.random() < 0.3 else ""
+        return head + "\n".join(lines) + tail, items
 
     def _prose_passage(self, count: int, document: list[list[str]] | None = None) -> tuple[tuple[str, list[Item]], list[Item]]:
         """Take real sentences in a row; also return questions that the rest of the document answers."""
@@ -526,7 +549,7 @@ class Generator:
             target = rng.choice(lexicon.THINGS)
             description = capitalize(description.format(a=attribute, k=grammar.indefinite(target)))
             key = rng.choice(("name", target.replace(" ", "_"), "query", "entity", "subject", "id"))
-            properties = {key: {"type": "string", "description": f"Name of the {target}"}}
+            properties = {key: {"type": "string", "description": rng.choice((f"Name of the {target}", f"The {target}", f"{target} name", f"{target} to look up"))}}
             required = [key]
         else:
             name = rng.choice((f"{verb.base}_{thing}", names.identifier(), f"{verb.base}_{thing.split()[-1]}")).replace(" ", "_")
@@ -545,12 +568,18 @@ class Generator:
 
         def ask_lookup():  # noqa: ANN202
             entity, value = names.name(), names.value()
-            question = rng.choice(("What is the {a} of {e}?", "Tell me the {a} of {e}.", "Which {a} does {e} have?", "I need the {a} of {e}.", "Find the {a} for {e}.", "{e}: {a}?", "Use a tool to find the {a} of {e}.")).format(a=attribute, e=entity)
+            question = rng.choice(("What is the {a} of {e}?", "What is the {a} in {e}?", "What is the {a} for {e}?", "How is the {a} in {e}?", "{a} of {e}", "Show the {a} for {e}", "Tell me the {a} of {e}.", "Which {a} does {e} have?", "I need the {a} of {e}.", "Find the {a} for {e}.", "{e}: {a}?", "Use a tool to find the {a} of {e}.")).format(a=attribute, e=entity)
             result = rng.choice((value, json.dumps({attribute: value}, ensure_ascii=False), json.dumps({"result": value}, ensure_ascii=False), f"The {attribute} of {entity} is {value}.", json.dumps({"name": entity, "value": value}, ensure_ascii=False)))
             return capitalize(question), {required[0]: entity}, result, value
 
         def ask_action():  # noqa: ANN202
             values = {item.name: item.value() for item in parameters}
+            if rng.random() < 0.35:
+                said = [item.say(values[item.name]) for item in parameters]
+                told = rng.choice((" and ", ", ", " with ", " to ", " for ", " by ")).join(said)
+                lead = rng.choice((verb.base, f"{verb.base} {thing}", f"Please {verb.base}", f"Can you {verb.base}", f"I want to {verb.base}"))
+                status = rng.choice(("done", "ok", names.code(), names.quantity()))
+                return capitalize(f"{lead} {told}") + rng.choice((".", "?", "")), values, json.dumps({"result": status}), status
             told = ", ".join(
                 rng.choice(("{n} {v}", "the {n} is {v}", "{n}: {v}", "{n} = {v}")).format(n=item.spoken, v=item.say(values[item.name]))
                 for item in parameters
@@ -604,6 +633,10 @@ def answer_text(item: Item, *, as_json: bool = False) -> str:
 
 EVALUATION_FAMILIES = HELD_OUT
 
+_TABLE_ASKS = (
+    "What is the {n} of {e}?", "What is the {n} of the {k} {e}?", "Which {n} does {e} have?", "What {n} does {e} have?",
+    "What does the table give as {n} of {e}?", "What is listed as {n} for {e}?", "{e}: {n}?", "What is {e}'s {n}?",
+)  # fmt: skip
 _OPENERS = (
     "As of {v}, ", "In practice, ", "Note that ", "By design, ", "In this release, ", "On {p}, ",
     "As a rule, ", "Also, ", "In short, ", "For now, ", "Since {v}, ", "Inside the {c}, ", "At the moment, ",

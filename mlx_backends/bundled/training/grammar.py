@@ -173,9 +173,28 @@ VERB_GROUPS: list[list[Verb]] = [
         "open|close|skip ignore|protect guard|collect gather|trace|test|train|embed|decode|encode|hash|"
         "retry repeat|cancel abort|pause suspend|resume|throttle slow|cache|flush empty|stream|queue|install|"
         "configure|define declare|export|import|paint|deliver|assemble|inspect examine|approve|archive|"
-        "freeze|bind|override|reset|restore recover|initialize|warm|profile|benchmark"
+        "freeze|bind|override|reset|restore recover|initialize|warm|profile|benchmark|accelerate|adjust tune|admit|"
+        "advertise announce|analyze study|annotate|append|arrange|attach|balance|block|broadcast|calibrate|capture|"
+        "chain|charge|classify|coordinate|correct|decorate|defer delay postpone|deny forbid|deploy|detach|detect|"
+        "disable|discover|dispatch|distribute|document|duplicate|emit|enable|enforce|enqueue|expand|expire|expose|"
+        "extend|extract|feed|find locate|fill|finish complete|fold|format|give|grant|grow|guess|highlight|honor|"
+        "identify recognize|import|improve|increase raise|indicate signal|inherit|inject|insert|interpret|invert|"
+        "invoke|iterate|justify|label|launch|learn|lead|license|link connect|lower reduce|mask|migrate|mirror|mount|"
+        "mute|name|normalize|notify inform|observe|offer|offload|omit|order|organize|override|pack|partition|patch|"
+        "pin|postpone|predict|prefer|prefetch|prepare|preserve|prevent|process|produce|propose|prove|provide supply|"
+        "pull|punish|push|query|recommend|recycle|refine|reflect|reject|relay|rename|renew|reorder|represent|require|"
+        "resolve|return|reuse|reverse|review|revoke|rewrite|route|sample|sanitize|save|seal|sell|serve|settle|"
+        "simplify|simulate|smooth|solve|specify|stack|state|subtract|suggest|summarize|support|suppress|survey|"
+        "suspend|tolerate|touch|transform|transpose|treat|tune|unlock|unpack|upload|use|verify|visit|wake|weigh|win"
     ).split("|")
 ]
+
+
+def verb_group(names: Names) -> list[Verb]:
+    """Pick verbs that mean the same; sometimes an invented one, so that no list limits the reader."""
+    if names.rng.random() < 0.12:
+        return [conjugate(names.word())]
+    return names.rng.choice(VERB_GROUPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +335,11 @@ def _postmodifier(names: Names) -> str:
 
 # Two or three ways to say the same condition; a statement takes one and a question another.
 _CONDITIONS = [
-    ("{a} {c} that is longer than the {d}", "{a} {c} longer than the {d}", "{a} {c} over the {d}"),
+    ("{a} {c} that is longer than the {d}", "{a} {c} that is too long", "{a} {c} too long for the {d}"),
+    ("{a} {c} larger than the {d}", "{a} {c} that is too large", "too large {a} {c}", "{a} {c} beyond the {d}"),
+    ("an invalid {c}", "{a} {c} that is not valid", "a bad {c}"),
+    ("{a} {c} that was never opened", "an unopened {c}"),
+    ("{a} {c} that is longer than the {d}", "{a} {c} longer than the {d}", "{a} {c} over the {d}", "{a} {c} which is too long for the {d}"),
     ("{a} {c} that is larger than the {d}", "{a} {c} larger than the {d}", "{a} {c} above the {d}"),
     ("{a} {c} without {b}", "{a} {c} that has no {e}", "{a} {c} with no {e}"),
     ("{a} {c} that does not fit the {d}", "{a} {c} too large for the {d}", "{a} {c} that exceeds the {d}"),
@@ -454,3 +477,50 @@ def clause(names: Names) -> str:
         return f"{actor.full} {actor.agree(verb)} {thing.full}"
     modal = rng.choice(("can", "cannot", "must", "may", "will"))
     return f"{actor.full} {modal} {verb.base} {thing.full}"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A clause as a statement and as a question writes it.
+
+    Attributes:
+        text: Subject first: ``the pool is full``.
+        inverted: Verb first, for a question: ``is the pool full``.
+        loose: Another wording for a question, equal to `text` where there is none.
+    """
+
+    text: str
+    inverted: str
+    loose: str
+
+
+def make_clause(names: Names) -> Clause:
+    """Make a short clause in the present tense."""
+    rng = names.rng
+    draw = rng.random()
+    if draw < 0.3:
+        actor = subject_phrase(names) if rng.random() < 0.5 else object_phrase(names)
+        state = rng.choice(lexicon.ADJECTIVES[11:58])
+        adverb = rng.choice(("", "", "", "not ", "often ", "still ", "too "))
+        be = actor.be()
+        loose = f"{actor.short} {be} {adverb}{state}"
+        return Clause(f"{actor.full} {be} {adverb}{state}", f"{be} {actor.short} {adverb}{state}", loose)
+    if draw < 0.5:
+        thing = object_phrase(names)
+        verb = rng.choice(verb_group(names))
+        negation = rng.choice(("", "", "not ", "never "))
+        tail = f"{negation}{verb.participle}"
+        return Clause(f"{thing.full} {thing.be()} {tail}", f"{thing.be()} {thing.short} {tail}", f"{thing.short} {thing.be()} {tail}")
+    if draw < 0.62:
+        noun = rng.choice(lexicon.THINGS)
+        verb = rng.choice(verb_group(names))
+        return Clause(f"no {noun} is {verb.participle}", f"is no {noun} {verb.participle}", rng.choice((f"no {noun} is {verb.participle}", f"I {verb.base} no {noun}")))
+    actor, thing = subject_phrase(names), object_phrase(names)
+    verbs = verb_group(names)
+    verb, asked = rng.choice(verbs), rng.choice(verbs)
+    if draw < 0.85:
+        loose = f"{actor.short} {actor.agree(asked)} {thing.short}"
+        return Clause(f"{actor.full} {actor.agree(verb)} {thing.full}", f"{actor.do()} {actor.short} {asked.base} {thing.short}", loose)
+    modal = rng.choice(("can", "cannot", "must", "may", "will"))
+    text = f"{actor.full} {modal} {verb.base} {thing.full}"
+    return Clause(text, f"{modal} {actor.short} {verb.base} {thing.short}", text)

@@ -20,47 +20,12 @@ from torch import Tensor, nn
 from mlx_backends.bundled.training import chatml, common
 from mlx_backends.bundled.training.families import HELD_OUT
 from mlx_backends.bundled.training.generator import Conversation, Corpus, Generator, Item, answer_text
+from mlx_backends.bundled.training.shapes import LmConfig
 from mlx_backends.text.grounding import grounded_messages
 
 BUCKETS = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
 PAD, CONTEXT, ANSWER = 0, 1, 2
 _EPS = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class LmConfig:
-    """Shape of the model. Every dimension is a multiple of 128."""
-
-    vocab_size: int = 4096
-    hidden_size: int = 384
-    num_layers: int = 8
-    num_heads: int = 6
-    num_kv_heads: int = 2
-    head_dim: int = 64
-    ffn_size: int = 896
-    rope_theta: float = 10_000.0
-    max_positions: int = 4096
-
-    def to_hf(self) -> dict[str, Any]:
-        """Return `config.json`."""
-        return {
-            "architectures": ["Qwen3ForCausalLM"],
-            "model_type": "qwen3",
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "num_hidden_layers": self.num_layers,
-            "num_attention_heads": self.num_heads,
-            "num_key_value_heads": self.num_kv_heads,
-            "head_dim": self.head_dim,
-            "intermediate_size": self.ffn_size,
-            "rope_theta": self.rope_theta,
-            "max_position_embeddings": self.max_positions,
-            "rms_norm_eps": _EPS,
-            "hidden_act": "silu",
-            "attention_bias": False,
-            "tie_word_embeddings": True,
-            "torch_dtype": "bfloat16",
-        }
 
 
 class Attention(nn.Module):
@@ -430,4 +395,4 @@ def _load(model: LanguageModel, folder: Path) -> None:
     state: dict[str, Tensor] = {}
     for path in sorted(folder.glob("lm-*.safetensors")):
         state |= load_file(path)
-    model.load_state_dict({name.removeprefix("model."): tensor.float() for name, tensor in state.items()}, strict=False)
+    model.load_state_dict({name.removeprefix("model."): tensor.float() for name, tensor in state.items()})

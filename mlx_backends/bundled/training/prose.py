@@ -213,7 +213,7 @@ _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
     ),
     (
         re.compile(rf"^{_SUBJECT} (?P<v>must|should|can|may|cannot|will) be {_OBJECT}{_END}"),
-        [("o", "What {v} {s} be?"), ("o", "(How|What) is it that {s} {v} be?")],
+        [("o", "What {v} {s} be?"), ("o", "How {v} {s} be?")],
     ),
     (
         re.compile(rf"^{_SUBJECT} (?P<v>must|should|can|may|cannot|will) (?P<o>(?!be |not )[a-z]+ (?:[^,.;:()]|\.(?=\w)){{3,80}}?){_END}"),

@@ -16,9 +16,10 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_backends.errors import ModelLoadError, UnsupportedModelError
+from mlx_backends.models.encoders.activations import gelu
 
 _ACTIVATIONS: dict[str, Callable[[mx.array], mx.array]] = {
-    "gelu": nn.gelu,
+    "gelu": gelu,
     "gelu_new": nn.gelu_approx,
     "gelu_pytorch_tanh": nn.gelu_approx,
     "relu": nn.relu,

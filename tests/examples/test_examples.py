@@ -1,0 +1,50 @@
+"""Every example runs on the bundled models and gives the right result."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mlx_backends import registry
+
+FOLDER = Path(__file__).parents[2] / "examples"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_models():
+    yield
+    registry.close_all()
+
+
+def check_many_at_once(result):
+    from_threads, from_tasks = result
+    assert from_threads == from_tasks
+    for index, answer in enumerate(from_tasks):
+        assert str(8000 + 7 * index) in answer
+
+
+CHECKS = {
+    "engine_stream": lambda text: text.strip(),
+    "exact_token_counts": lambda counts: len(counts) > 3 and max(counts) <= 100,
+    "langchain_retrieval": lambda answer: "8080" in answer,
+    "llama_index_query_engine": lambda answer: "8080" in answer,
+    "many_at_once": lambda result: check_many_at_once(result) is None,
+    "mock_engine": lambda answer: answer == "Paris.",
+    "two_frameworks_one_engine": lambda served: served == 2,
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
+def test_the_example_gives_the_right_result(name):
+    registry.close_all()
+    assert CHECKS[name](load(name).main())

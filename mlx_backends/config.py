@@ -88,7 +88,7 @@ class EmbedderConfig:
         revision: Hub branch, tag or commit.
         device: As in ``EngineConfig``.
         dtype: As in ``EngineConfig``.
-        max_batch_tokens: Padded tokens of one forward pass.
+        max_batch_tokens: Padded tokens of one forward pass, which generation may have to wait for.
         max_length: Longest text in tokens, if shorter than the model's own.
         on_overflow: What happens to a longer text: ``error`` or ``truncate``.
 
@@ -100,7 +100,7 @@ class EmbedderConfig:
     revision: str | None = None
     device: Device = "auto"
     dtype: DType = "auto"
-    max_batch_tokens: int = 8_192
+    max_batch_tokens: int = 2_048
     max_length: int | None = None
     on_overflow: Literal["error", "truncate"] = "error"
 

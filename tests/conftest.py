@@ -1,12 +1,19 @@
 """Fixtures shared by all tests: tiny models in HF layout, written in milliseconds."""
 
+import asyncio
+import inspect
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+# Two threads of OpenBLAS wait for each other whenever something else uses the other core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 CHAT_TEMPLATE = (
     "{%- for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -105,3 +112,16 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_lm(tmp_path: Path):
     """Function that writes a fresh tiny Llama: ``make_lm(num_hidden_layers=4)``."""
     return lambda **changes: write_llama(tmp_path / "model", **changes)
+
+
+@pytest.fixture
+def event_loop_of_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """LlamaIndex's blocking query engine makes an event loop to count tokens and leaves it open."""
+    if inspect.iscoroutinefunction(request.function):
+        yield
+        return
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

@@ -11,7 +11,9 @@ from pathlib import Path
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mlx_backends.bundled.train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m mlx_backends.bundled.train", description=__doc__
+    )
     parser.add_argument("what", choices=("prepare", "lm", "encoder", "export"))
     parser.add_argument("--folder", type=Path, default=Path("build/bundled"))
     parser.add_argument("--out", type=Path, default=Path("build/bundled/out"))

@@ -67,7 +67,7 @@ class MLXEmbeddings(BaseModel, Embeddings):
     """Where to compute; ``auto`` is the GPU where MLX has one."""
     dtype: DType = "auto"
     """Type of weights and activations, as in ``EmbedderConfig``."""
-    max_batch_tokens: int = 8_192
+    max_batch_tokens: int = 2_048
     """Padded tokens of one forward pass."""
     max_length: int | None = None
     """Longest text in tokens, if shorter than the model's own."""

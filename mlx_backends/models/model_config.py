@@ -5,15 +5,14 @@ the process (``num_hidden_layers`` of a million) or crash it. Only what the engi
 read here; the model class reads the rest.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlx_backends.errors import ModelLoadError, UnsupportedModelError
+from mlx_backends.json_file import read_json
 
-MAX_CONFIG_BYTES = 16_000_000
 DEFAULT_CONTEXT_WINDOW = 4_096
 
 # Far above every published model, low enough that building the module tree takes seconds.
@@ -64,7 +63,7 @@ def read_model_config(folder: Path) -> ModelConfig:
         ModelLoadError: The file is missing, malformed or out of bounds.
         UnsupportedModelError: The model asks for code of its own.
     """
-    config = _read_json_object(folder / "config.json")
+    config = read_json(folder / "config.json", dict)
     if "model_file" in config:
         raise UnsupportedModelError(
             f"{folder}: config.json asks to run {config['model_file']!r:.200} from the model "
@@ -81,20 +80,6 @@ def read_model_config(folder: Path) -> ModelConfig:
     _check_quantization(folder, config.get("quantization"))
     merged = {**text_config, **config}
     return ModelConfig(model_type, merged.get("vocab_size"), _context_window(merged))
-
-
-def _read_json_object(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ModelLoadError(f"{path} is larger than {MAX_CONFIG_BYTES:,} bytes.")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelLoadError(f"{path.parent} is no model folder: it has no {path.name}.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelLoadError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise ModelLoadError(f"{path} does not hold a JSON object.")
-    return value
 
 
 def _check_bounds(folder: Path, section: dict[str, Any]) -> None:

@@ -4,18 +4,17 @@ Reads the layout of the sentence-transformers project: ``modules.json`` lists th
 folder of its own. A folder without it is a plain encoder: mean pooling and unit length.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mlx_backends.errors import ModelLoadError, UnsupportedModelError
+from mlx_backends.json_file import read_json
 from mlx_backends.models.encoders.bert import BertConfig
 
 TextKind = Literal["query", "document"]
 
-_MAX_FILE_BYTES = 16_000_000
 _ARCHITECTURES = ("bert",)
 _POOLING_FLAGS = {
     "pooling_mode_mean_tokens": "mean",
@@ -63,8 +62,8 @@ def read_description(folder: Path) -> EncoderDescription:
     steps = _read_steps(folder)
     encoder_folder = steps.get("Transformer", folder)
     config = _read_config(encoder_folder)
-    limits = _read_json(encoder_folder / "sentence_bert_config.json", dict, default={})
-    prompts = _read_json(folder / "config_sentence_transformers.json", dict, default={})
+    limits = read_json(encoder_folder / "sentence_bert_config.json", dict, default={})
+    prompts = read_json(folder / "config_sentence_transformers.json", dict, default={})
     return EncoderDescription(
         folder=encoder_folder,
         config=config,
@@ -79,7 +78,7 @@ def read_description(folder: Path) -> EncoderDescription:
 def _read_steps(folder: Path) -> dict[str, Path]:
     """Folder of each step that ``modules.json`` lists; empty if there is no such file."""
     steps = {}
-    for module in _read_json(folder / "modules.json", list, default=[]):
+    for module in read_json(folder / "modules.json", list, default=[]):
         if not isinstance(module, dict) or not all(
             isinstance(module.get(key), str) for key in ("type", "path")
         ):
@@ -101,7 +100,7 @@ def _inside(folder: Path, relative: str) -> Path:
 
 
 def _read_config(folder: Path) -> BertConfig:
-    config = _read_json(folder / "config.json", dict)
+    config = read_json(folder / "config.json", dict)
     model_type = config.get("model_type")
     if model_type not in _ARCHITECTURES:
         raise UnsupportedModelError(
@@ -112,7 +111,7 @@ def _read_config(folder: Path) -> BertConfig:
 
 
 def _read_pooling(folder: Path) -> str:
-    config = _read_json(folder / "config.json", dict)
+    config = read_json(folder / "config.json", dict)
     if config.get("include_prompt", True) is not True:
         raise UnsupportedModelError(f"{folder}: pooling without the prompt is not supported.")
     if "pooling_mode" in config:
@@ -153,20 +152,3 @@ def _prompts(folder: Path, config: Mapping[str, Any]) -> dict[TextKind, str]:
         kind: next((stored[name] for name in names if name in stored), default)
         for kind, names in _PROMPT_NAMES.items()
     }
-
-
-def _read_json(path: Path, kind: type, default: Any = None) -> Any:
-    """Content of a JSON file; ``default``, if there is one, stands for a missing file."""
-    if default is not None and not path.exists():
-        return default
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ModelLoadError(f"{path} is larger than {_MAX_FILE_BYTES:,} bytes.")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelLoadError(f"{path.parent} is no model folder: it has no {path.name}.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelLoadError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(value, kind):
-        raise ModelLoadError(f"{path} does not hold a JSON {kind.__name__}.")
-    return value

@@ -10,6 +10,7 @@ replies are ``{"variables": names}``, ``{"text": text}`` or ``{"error": message,
 """
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -25,13 +26,15 @@ from typing import Any
 sys.path.extend(sys.argv[2:])
 
 import jinja2  # found through the folders that the parent names
-import jinja2.debug  # jinja2 imports it at the first error, too late under the limits
 import jinja2.exceptions
 import jinja2.ext
 import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
+
+# jinja2 itself imports this at the first error, which is too late under the limits.
+importlib.import_module("jinja2.debug")
 
 MAX_OUTPUT_CHARS = 16 * 2**20
 MAX_ERROR_CHARS = 2_000

@@ -6,10 +6,28 @@ templates.
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlx_backends.text.byte_level_encoder import ByteLevelEncoder
+
+
+def pattern_of(tokens: Iterable[str]) -> re.Pattern[str] | None:
+    """A pattern that finds any of the tokens in text; None if there are none."""
+    return re.compile("|".join(map(re.escape, tokens))) if (tokens := list(tokens)) else None
+
+
+def holds_match(pattern: re.Pattern[str] | None, value: Any) -> bool:
+    """Whether a text somewhere in JSON values matches."""
+    if pattern is None:
+        return False
+    if isinstance(value, str):
+        return pattern.search(value) is not None
+    if isinstance(value, Mapping):
+        return any(holds_match(pattern, item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(holds_match(pattern, item) for item in value)
+    return False
 
 
 class SpecialEscape:

@@ -25,7 +25,7 @@ import tiktoken
 import tokenizers
 
 from mlx_backends.text.added_tokens import AddedTokens
-from mlx_backends.text.byte_alphabet import CHARACTER_OF, bytes_of, characters_of
+from mlx_backends.text.byte_alphabet import BYTE_OF, CHARACTER_OF, bytes_of
 from mlx_backends.text.merge_order import Merges
 from mlx_backends.text.native import NativePanicError, panics_as_errors, read_tokenizer
 
@@ -275,17 +275,18 @@ def _split_pattern(split: Mapping[str, Any]) -> str:
 def _ranks(model: Mapping[str, Any], exclude: Iterable[str]) -> dict[bytes, int]:
     """Take the ids of single bytes and merged tokens as ranks, if that keeps the merge order."""
     vocab: Mapping[str, int] = model["vocab"]
-    ids = {characters_of(bytes([byte])): -1 for byte in range(256)}
-    missing = [character for character in ids if character not in vocab]
+    missing = BYTE_OF.keys() - vocab.keys()
     if missing:
         raise _NotBridgeableError(f"{len(missing)} of the 256 single bytes are not tokens")
-    order = {character: rank for rank, character in enumerate(ids)}
+    order = {CHARACTER_OF[byte]: byte for byte in range(256)}
     ranks = {bytes([byte]): vocab[character] for byte, character in CHARACTER_OF.items()}
     merges = Merges()
     last_id = -1
     for token, pairs in itertools.groupby(map(_pair, model["merges"]), key="".join):
         data = bytes_of(token)
-        if data is None or token in order:
+        if data is None:
+            raise _NotBridgeableError(f"the merges make {token!r:.40}, which is not bytes")
+        if token in order:
             raise _NotBridgeableError(f"the merges make {token!r:.40} in two places")
         # A pair with a half that is made later than the token is never side by side.
         known = [(order[a], order[b]) for a, b in pairs if a in order and b in order]

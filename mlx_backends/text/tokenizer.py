@@ -29,7 +29,7 @@ from mlx_backends.text.byte_level_encoder import ByteLevelEncoder
 from mlx_backends.text.chat_template import ChatTemplate, Message, TemplateOption
 from mlx_backends.text.detokenizer import ByteLevelDetokenizer, Detokenizer, WindowDetokenizer
 from mlx_backends.text.native import NativePanicError, panics_as_errors, refusals_as_request_errors
-from mlx_backends.text.special_escape import SpecialEscape
+from mlx_backends.text.special_escape import SpecialEscape, holds_match, pattern_of
 from mlx_backends.text.tiktoken_bridge import bridge
 from mlx_backends.text.tokenizer_files import MAX_TOKEN_ID, TokenizerFiles, read_tokenizer_files
 
@@ -57,11 +57,13 @@ class Tokenizer:
         self._special_tokens = files.special_tokens
         self.eos_token_ids = files.eos_token_ids
         self.vocab_size = 1 + max(files.library.get_vocab(with_added_tokens=True).values())
-        self._special_ids = frozenset(
-            token_id
+        special = {
+            token_id: token.content
             for token_id, token in files.library.get_added_tokens_decoder().items()
             if token.special
-        )
+        }
+        self._special_ids = frozenset(special)
+        self._special_pattern = pattern_of(special.values())
         self._templates = {
             name: ChatTemplate(source, files.special_tokens)
             for name, source in files.chat_templates.items()
@@ -255,13 +257,13 @@ class Tokenizer:
         documents: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
-        parse_special_in_messages: bool = True,
+        parse_special_in_messages: bool = False,
         **template_options: TemplateOption,
     ) -> list[int]:
         """Render a chat and encode it, without another BOS token than the template's.
 
-        As in mlx-lm and transformers, special tokens in the rendered text become tokens, also those
-        that a message contains: a user can write ``<|im_end|>`` and go on as the system.
+        Special tokens inside messages, tools and documents are ordinary text: a retrieved passage
+        that holds ``<|im_end|>`` cannot end the user's turn. (In mlx-lm and transformers it can.)
 
         Args:
             messages: Each with a ``role``.
@@ -269,17 +271,20 @@ class Tokenizer:
             documents: Passages with a title and a text, for templates that take them.
             add_generation_prompt: End with the beginning of an assistant message.
             continue_final_message: End inside the last message instead, so that it is continued.
-            parse_special_in_messages: Pass False to encode special tokens inside messages, tools
-                and documents as ordinary text. Only for models with an ``encoding``.
+            parse_special_in_messages: Read special tokens inside messages as mlx-lm does. Only for
+                content that is trusted.
             template_options: Further variables of the template, such as ``enable_thinking``.
 
         Raises:
             ChatTemplateError: There is no template, it raised, or it broke a limit.
             ConfigError: The template has no such option.
             RequestError: A message is malformed, or the prompt is too long.
-            UnsupportedModelError: Special tokens cannot be told apart for this model.
+            UnsupportedModelError: A message holds a special token, and this model has no
+                ``encoding``, without which it cannot be told from the template's own.
         """
-        escape = None if parse_special_in_messages else self._special_escape()
+        content = (messages, tools, documents)
+        is_plain = parse_special_in_messages or not holds_match(self._special_pattern, content)
+        escape = None if is_plain else self._special_escape()
         text = self.apply_chat_template(
             escape.mark(messages) if escape else messages,
             tools=escape.mark(tools) if escape else tools,
@@ -324,8 +329,9 @@ class Tokenizer:
         encoder = self._bulk_encoder()
         if encoder is None:
             raise UnsupportedModelError(
-                "Special tokens inside messages cannot be encoded as text for this model: "
-                f"{self._bulk_reason}."
+                "A message holds a special token, which cannot be encoded as text for this model: "
+                f"{self._bulk_reason}. Remove it, or pass parse_special_in_messages=True if the "
+                "content is trusted."
             )
         return SpecialEscape(encoder)
 

@@ -13,13 +13,13 @@ from typing import Any
 import tokenizers
 
 from mlx_backends.errors import ModelLoadError
+from mlx_backends.json_file import read_bytes, read_json
 from mlx_backends.text.native import read_tokenizer
 from mlx_backends.text.template_renderer import MAX_TEMPLATE_BYTES
 from mlx_backends.text.tiktoken_file import FAMILIES, load_tiktoken_file, tokenizer_json
 
-# Gemma's 262,000 tokens take 33 MB, and 6,000 added tokens make a configuration of 1 MB.
+# Gemma's 262,000 tokens take 33 MB.
 _MAX_TOKENIZER_BYTES = 256 * 2**20
-_MAX_CONFIG_BYTES = 16 * 2**20
 MAX_TOKEN_ID = 2**31 - 1
 _SPECIAL_NAMES = (
     "bos_token",
@@ -56,7 +56,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     Raises:
         ModelLoadError: No tokenizer is there, or a file is malformed.
     """
-    config = _read_object(folder / "tokenizer_config.json")
+    config = read_json(folder / "tokenizer_config.json", dict, default={})
     library = _read_library(folder, config)
     _add_configured_tokens(library, config)
     special_tokens = _special_tokens(folder, config)
@@ -70,7 +70,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
 
 def _read_library(folder: Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
     if (folder / "tokenizer.json").is_file():
-        source = _read_bytes(folder / "tokenizer.json", _MAX_TOKENIZER_BYTES)
+        source = read_bytes(folder / "tokenizer.json", _MAX_TOKENIZER_BYTES)
         return read_tokenizer(source, "tokenizer.json")
     if tiktoken_files := sorted([*folder.glob("*.tiktoken"), *folder.glob("tiktoken.model")]):
         return _library_from_tiktoken(tiktoken_files[0], config)
@@ -152,7 +152,10 @@ def _configured_tokens(config: Mapping[str, Any]) -> list[tuple[int, Mapping[str
 def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
     name = "special_tokens_map.json"
     found: dict[str, str] = {}
-    for source, fields in ((name, _read_object(folder / name)), ("tokenizer_config.json", config)):
+    for source, fields in (
+        (name, read_json(folder / name, dict, default={})),
+        ("tokenizer_config.json", config),
+    ):
         for key in _SPECIAL_NAMES:
             value = fields.get(key)
             text = value.get("content") if isinstance(value, Mapping) else value
@@ -167,10 +170,10 @@ def _eos_token_ids(
     folder: Path, library: tokenizers.Tokenizer, eos_token: str | None
 ) -> frozenset[int]:
     """The ids of ``generation_config.json``, else of ``config.json``, and the tokenizer's own."""
-    config = _read_object(folder / "config.json")
+    config = read_json(folder / "config.json", dict, default={})
     inner = config.get("text_config")
     candidates = (
-        ("generation_config.json", _read_object(folder / "generation_config.json")),
+        ("generation_config.json", read_json(folder / "generation_config.json", dict, default={})),
         ("config.json", config),
         ("config.json: text_config", inner if isinstance(inner, Mapping) else {}),
     )
@@ -228,32 +231,8 @@ def _named_templates(value: object) -> dict[str, str]:
     return templates
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
-    """Read a JSON object; an absent file is an empty one."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(_read_bytes(path, _MAX_CONFIG_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise ModelLoadError(f"{path.name} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelLoadError(f"{path.name} is not a JSON object.")
-    return content
-
-
 def _read_text(path: Path, max_bytes: int) -> str:
     try:
-        return _read_bytes(path, max_bytes).decode("utf-8")
+        return read_bytes(path, max_bytes).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelLoadError(f"{path.name} is not UTF-8: {error}") from error
-
-
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise ModelLoadError(f"{path.name} cannot be read: {error}") from error
-    if len(content) > max_bytes:
-        raise ModelLoadError(f"{path.name} is larger than {max_bytes:,} bytes.")
-    return content

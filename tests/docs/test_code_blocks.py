@@ -18,6 +18,9 @@ def blocks(page: Path) -> list[tuple[int, str]]:
     return [(text[: m.start(1)].count("\n"), m[1]) for m in BLOCK.finditer(text)]
 
 
+pytestmark = pytest.mark.usefixtures("event_loop_of_blocking_calls")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _free_models():
     yield

@@ -20,6 +20,9 @@ def load(name: str) -> ModuleType:
     return module
 
 
+pytestmark = pytest.mark.usefixtures("event_loop_of_blocking_calls")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _free_models():
     yield

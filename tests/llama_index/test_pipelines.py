@@ -1,9 +1,5 @@
 """LlamaIndex's own engines over this adapter, end to end and without a network."""
 
-import asyncio
-import inspect
-from collections.abc import Iterator
-
 import pytest
 from llama_index.core import VectorStoreIndex
 from llama_index.core.chat_engine import CondensePlusContextChatEngine, SimpleChatEngine
@@ -30,17 +26,7 @@ def answer(prompt: str) -> str:
     return f"{prompt.count('user: ')} questions so far."
 
 
-@pytest.fixture(autouse=True)
-def _event_loop_of_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
-    """LlamaIndex's blocking query engine makes an event loop to count tokens and leaves it open."""
-    if inspect.iscoroutinefunction(request.function):
-        yield
-        return
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
+pytestmark = pytest.mark.usefixtures("event_loop_of_blocking_calls")
 
 
 @pytest.fixture

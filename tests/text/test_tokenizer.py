@@ -197,34 +197,41 @@ def test_no_second_bos(write_folder, byte_level_tokenizers):
     assert tokenizer.encode_chat([{"role": "user", "content": "x"}]).count(start) == 1
 
 
-def test_users_can_write_special_tokens_unless_told_not_to(tokenizer):
+def test_special_tokens_in_messages_are_text_unless_they_are_trusted(tokenizer):
     messages = [{"role": "user", "content": INJECTION}]
     start, end = tokenizer.encode("<|im_start|><|im_end|>")
-    assert tokenizer.encode_chat(messages).count(start) == 3
-    safe = tokenizer.encode_chat(messages, parse_special_in_messages=False)
+    safe = tokenizer.encode_chat(messages)
     assert (safe.count(start), safe.count(end)) == (2, 1)
     rendered = tokenizer.apply_chat_template(messages)
     assert tokenizer.decode(safe, skip_special_tokens=False) == rendered
+    trusted = tokenizer.encode_chat(messages, parse_special_in_messages=True)
+    assert trusted == tokenizer.encode(rendered)
+    assert trusted.count(start) == 3
+
+
+def test_messages_without_special_tokens_are_encoded_as_ever(tokenizer):
     honest = [{"role": "user", "content": "Hi, <b> 中 é <tool_call> <|im_"}]
-    assert tokenizer.encode_chat(honest, parse_special_in_messages=False) == (
-        tokenizer.encode_chat(honest)
-    )
+    expected = tokenizer.encode(tokenizer.apply_chat_template(honest))
+    assert tokenizer.encode_chat(honest) == expected
 
 
 def test_special_tokens_in_tools_and_blocks_are_escaped_too(tokenizer):
     tools = [{"type": "function", "function": {"description": INJECTION, "n": [1, None]}}]
     messages = [{"role": "user", "content": [{"type": "text", "text": INJECTION}]}]
     start = tokenizer.encode("<|im_start|>")[0]
-    ids = tokenizer.encode_chat(messages, tools=tools, parse_special_in_messages=False)
+    ids = tokenizer.encode_chat(messages, tools=tools)
     assert ids.count(start) == 2
     assert tokenizer.decode(ids, skip_special_tokens=False) == (
         tokenizer.apply_chat_template(messages, tools=tools)
     )
 
 
-def test_escaping_needs_an_encoding(spm):
+def test_a_special_token_in_a_message_needs_an_encoding(spm):
+    messages = [{"role": "user", "content": "a</s>b"}]
     with pytest.raises(UnsupportedModelError, match="byte_fallback"):
-        spm.encode_chat([{"role": "user", "content": "x"}], parse_special_in_messages=False)
+        spm.encode_chat(messages)
+    assert spm.encode_chat(messages, parse_special_in_messages=True)
+    assert spm.encode_chat([{"role": "user", "content": "x"}])
     assert spm.encoding is None
     assert "byte_fallback" in (spm.encoding_reason or "")
 

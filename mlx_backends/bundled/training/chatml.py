@@ -11,8 +11,7 @@ TOOL_CALL_START, TOOL_CALL_END = "<tool_call>", "</tool_call>"
 
 _TOOLS_HEAD = "Tools:"
 _TOOLS_TAIL = (
-    "To call one, answer:\n<tool_call>\n"
-    '{"name": <name>, "arguments": <arguments>}\n</tool_call>'
+    'To call one, answer:\n<tool_call>\n{"name": <name>, "arguments": <arguments>}\n</tool_call>'
 )
 
 CHAT_TEMPLATE = (

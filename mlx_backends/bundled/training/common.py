@@ -21,7 +21,9 @@ class Muon:
     arXiv:2502.16982).
     """
 
-    def __init__(self, parameters: list[nn.Parameter], *, momentum: float = 0.95, decay: float = 0.01) -> None:
+    def __init__(
+        self, parameters: list[nn.Parameter], *, momentum: float = 0.95, decay: float = 0.01
+    ) -> None:
         groups: dict[torch.Size, list[nn.Parameter]] = {}
         for parameter in parameters:
             groups.setdefault(parameter.shape, []).append(parameter)
@@ -37,7 +39,9 @@ class Muon:
             update = orthogonalize(gradient.lerp(buffer, self.momentum))
             scale = 0.2 * math.sqrt(max(update.shape[-2:]))
             torch._foreach_mul_(group, 1 - rate * self.decay)
-            torch._foreach_add_(group, list(update.to(group[0].dtype).unbind()), alpha=-rate * scale)
+            torch._foreach_add_(
+                group, list(update.to(group[0].dtype).unbind()), alpha=-rate * scale
+            )
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -63,13 +67,21 @@ class Optimizer:
         other = [p for name, p in named if not (p.dim() == 2 and "embed" not in name)]
         self.muon = Muon(hidden)
         fused = other[0].is_cuda
-        self.adam = torch.optim.AdamW(other, lr=adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=fused)
+        self.adam = torch.optim.AdamW(
+            other, lr=adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=fused
+        )
         self.muon_rate, self.adam_rate = muon_rate, adam_rate
         self.parameters = [p for _, p in named]
+        self.skipped = 0
 
     def step(self, scale: float) -> None:
-        """Clip, step and clear the gradients; `scale` comes from `schedule`."""
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        """Clip, step and clear the gradients, or skip a step that is not finite; `scale` comes from `schedule`."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        if not torch.isfinite(norm):
+            for parameter in self.parameters:
+                parameter.grad = None
+            self.skipped += 1
+            return
         self.muon.step(self.muon_rate * scale)
         for group in self.adam.param_groups:
             group["lr"] = self.adam_rate * scale
@@ -83,7 +95,9 @@ def schedule(step: int, progress: float, *, warmup: int = 150, decay: float = 0.
     return min(1.0, (step + 1) / warmup) * min(1.0, max(0.01, (1 - progress) / decay))
 
 
-def fake_quantize(parameters: list[nn.Parameter], bits: int = 4, group_size: int = 64) -> list[Tensor]:
+def fake_quantize(
+    parameters: list[nn.Parameter], bits: int = 4, group_size: int = 64
+) -> list[Tensor]:
     """Round weights as MLX's affine quantization does; return what they were.
 
     Source: the formula of `mlx.core.quantize`, mode "affine".
@@ -138,7 +152,9 @@ class Feed:
         self.progress = context.Value("d", 0.0)
         self._queue = context.Queue(96)
         self._processes = [
-            context.Process(target=_work, args=(make, seed + 1000 + i, self.progress, self._queue), daemon=True)
+            context.Process(
+                target=_work, args=(make, seed + 1000 + i, self.progress, self._queue), daemon=True
+            )
             for i in range(workers)
         ]
         for process in self._processes:

@@ -56,11 +56,15 @@ class Layer(nn.Module):
         super().__init__()
         size, ffn = config.hidden_size, config.ffn_size
         self.num_heads = config.num_heads
-        attention = _child(query=nn.Linear(size, size), key=nn.Linear(size, size), value=nn.Linear(size, size))
+        attention = _child(
+            query=nn.Linear(size, size), key=nn.Linear(size, size), value=nn.Linear(size, size)
+        )
         output = _child(dense=nn.Linear(size, size), LayerNorm=nn.LayerNorm(size, eps=config.eps))
         self.attention = _child(self=attention, output=output)
         self.intermediate = _child(dense=nn.Linear(size, ffn))
-        self.output = _child(dense=nn.Linear(ffn, size), LayerNorm=nn.LayerNorm(size, eps=config.eps))
+        self.output = _child(
+            dense=nn.Linear(ffn, size), LayerNorm=nn.LayerNorm(size, eps=config.eps)
+        )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         rows, length, size = x.shape
@@ -97,7 +101,9 @@ class SentenceEncoder(nn.Module):
         return F.normalize(pooled.float(), dim=-1)
 
 
-def contrastive_loss(questions: Tensor, passages: Tensor, positives: Tensor, scale: Tensor) -> Tensor:
+def contrastive_loss(
+    questions: Tensor, passages: Tensor, positives: Tensor, scale: Tensor
+) -> Tensor:
     """InfoNCE over the batch; row i of `questions` belongs to passage `positives[i]`."""
     return F.cross_entropy(questions @ passages.T * scale, positives)
 
@@ -148,12 +154,22 @@ def batches(seed: int, progress: Any, *, tokenizer: Tokenizer, corpus: Corpus) -
             if len(texts) >= count and len(asked) < count // 2:
                 texts, asked, seen = [], [], set()
         asked = asked[: count // 2]
-        q_ids, q_lengths = encode_rows(tokenizer, [question for question, _ in asked], QUESTION_LENGTH)
+        q_ids, q_lengths = encode_rows(
+            tokenizer, [question for question, _ in asked], QUESTION_LENGTH
+        )
         p_ids, p_lengths = encode_rows(tokenizer, texts, length)
-        yield q_ids, q_lengths, p_ids, p_lengths, np.asarray([index for _, index in asked], dtype=np.int64)
+        yield (
+            q_ids,
+            q_lengths,
+            p_ids,
+            p_lengths,
+            np.asarray([index for _, index in asked], dtype=np.int64),
+        )
 
 
-def encode_rows(tokenizer: Tokenizer, texts: list[str], length: int) -> tuple[np.ndarray, np.ndarray]:
+def encode_rows(
+    tokenizer: Tokenizer, texts: list[str], length: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Tokenize to padded rows and their lengths."""
     ids = np.zeros((len(texts), length), dtype=np.int32)
     lengths = np.zeros(len(texts), dtype=np.int64)
@@ -177,7 +193,9 @@ def recall_set(generator: Generator, count: int) -> tuple[list[str], list[str]]:
                 keys |= fact.keys
                 facts.append(fact)
     facts = facts[:count]
-    return [generator.rng.choice(fact.asks)[0] for fact in facts], [fact.statement for fact in facts]
+    return [generator.rng.choice(fact.asks)[0] for fact in facts], [
+        fact.statement for fact in facts
+    ]
 
 
 def prose_recall_set(generator: Generator, count: int) -> tuple[list[str], list[str]]:
@@ -193,7 +211,9 @@ def prose_recall_set(generator: Generator, count: int) -> tuple[list[str], list[
 
 
 @torch.no_grad()
-def recall(model: SentenceEncoder, tokenizer: Tokenizer, data: tuple[list[str], list[str]], device: str) -> float:
+def recall(
+    model: SentenceEncoder, tokenizer: Tokenizer, data: tuple[list[str], list[str]], device: str
+) -> float:
     """Share of questions whose nearest passage is the right one."""
     vectors = []
     for texts in data:
@@ -260,14 +280,41 @@ def train(run: Run, config: EncoderConfig = EncoderConfig()) -> None:  # noqa: B
         elapsed = time.time() - (started or time.time())
         if elapsed - evaluated > run.eval_every_s:
             evaluated = elapsed
-            _log(run, model, tokenizer, sets, {"s": round(elapsed), "step": step, "loss": round(average, 4), "fresh": feed.fresh, "reused": feed.reused})
+            _log(
+                run,
+                model,
+                tokenizer,
+                sets,
+                {
+                    "s": round(elapsed),
+                    "step": step,
+                    "loss": round(average, 4),
+                    "fresh": feed.fresh,
+                    "reused": feed.reused,
+                },
+            )
     _save(model, run.out)
     feed.stop()
-    _log(run, model, tokenizer, sets, {"s": "end", "step": step, "loss": round(average, 4), "parameters": sum(p.numel() for p in model.parameters())})
+    _log(
+        run,
+        model,
+        tokenizer,
+        sets,
+        {
+            "s": "end",
+            "step": step,
+            "loss": round(average, 4),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+    )
 
 
-def _log(run: Run, model: SentenceEncoder, tokenizer: Tokenizer, sets: dict, row: dict[str, Any]) -> None:
-    row |= {name: round(recall(model, tokenizer, data, run.device), 3) for name, data in sets.items()}
+def _log(
+    run: Run, model: SentenceEncoder, tokenizer: Tokenizer, sets: dict, row: dict[str, Any]
+) -> None:
+    row |= {
+        name: round(recall(model, tokenizer, data, run.device), 3) for name, data in sets.items()
+    }
     run.out.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row)
     print("encoder", line, flush=True)

@@ -45,7 +45,12 @@ def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
     end, pad = ids[chatml.IM_END], ids[chatml.END_OF_TEXT]
     config = LmConfig().to_hf() | {"bos_token_id": None, "eos_token_id": end, "pad_token_id": pad}
     _write_json(folder / "config.json", config)
-    generation = {"eos_token_id": [end, pad], "pad_token_id": pad, "do_sample": False, "max_new_tokens": 128}
+    generation = {
+        "eos_token_id": [end, pad],
+        "pad_token_id": pad,
+        "do_sample": False,
+        "max_new_tokens": 128,
+    }
     _write_json(folder / "generation_config.json", generation)
     tokenizer.write_config(folder, max_length=LmConfig().max_positions, chat=True)
 
@@ -97,7 +102,10 @@ def write_encoder(inputs: Path, weights: Path, folder: Path) -> None:
         {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{package}.Normalize"},
     ]
     _write_json(folder / "modules.json", modules)
-    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": config.max_positions, "do_lower_case": False})
+    _write_json(
+        folder / "sentence_bert_config.json",
+        {"max_seq_length": config.max_positions, "do_lower_case": False},
+    )
     _write_json(
         folder / "config_sentence_transformers.json",
         {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},

@@ -48,6 +48,7 @@ class Family:
         asks: For each slot that can be asked for, question patterns.
         keys: The slots that identify a fact; siblings share some of them.
         weight: How often it is drawn.
+        derived: Slots put together from others.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Family:
     asks: dict[str, list[str]]
     keys: tuple[str, ...]
     weight: float = 1.0
+    derived: dict[str, str] = field(default_factory=dict)
     _statements: list = field(default_factory=list)
     _asks: dict = field(default_factory=dict)
 
@@ -71,8 +73,7 @@ class Family:
         slots = {name: maker(names) for name, maker in self.slots.items()}
         if fixed:
             slots.update({name: text for name, text in fixed.items() if name in slots})
-        if "j" in slots:
-            slots["w"] = f"{slots['j']} {slots['o']}"
+        slots |= {name: form.format(**slots) for name, form in self.derived.items()}
         statement = capitalize(rng.choice(self._statements)(rng, slots))
         asks = [
             (capitalize(rng.choice(patterns)(rng, self._question_slots(rng, slots))), answer)
@@ -112,7 +113,7 @@ def _setting(names: Names) -> str:
     draw = names.rng.random()
     if draw < 0.55:
         return names.rng.choice(lexicon.ATTRIBUTES)
-    thing = names.rng.choice(lexicon.THINGS)
+    thing = names.thing()
     tail = names.rng.choice(
         ("size", "limit", "count", "length", "timeout", "interval", "budget", "mode", "policy", "format",
          "rate", "width", "order", "threshold", "type", "name", "capacity", "age", "cost", "id")
@@ -154,7 +155,9 @@ def _count(names: Names) -> str:
 
 def _list(maker: SlotMaker) -> SlotMaker:
     def make(names: Names) -> str:
-        items = list(dict.fromkeys(maker(names) for _ in range(names.rng.choice((2, 2, 3, 3, 4, 5)))))
+        items = list(
+            dict.fromkeys(maker(names) for _ in range(names.rng.choice((2, 2, 3, 3, 4, 5))))
+        )
         if len(items) == 1:
             return items[0]
         joiner = names.rng.choice((" and ", " and ", " or "))
@@ -169,18 +172,20 @@ def _from(options: list[str]) -> SlotMaker:
 
 def _definition(names: Names) -> str:
     rng = names.rng
-    head = grammar.indefinite(rng.choice((*lexicon.THINGS, *lexicon.COMPONENTS)))
+    head = grammar.indefinite(
+        (names.thing() if rng.random() < 0.6 else rng.choice(lexicon.COMPONENTS))
+    )
     draw = rng.random()
     if draw < 0.3:
         verb = rng.choice(grammar.verb_group(names))
         return f"{head} that {verb.third} {grammar.object_phrase(names).full}"
     if draw < 0.5:
-        return f"{head} of {rng.choice(lexicon.NUMBER_WORDS)} {plural(rng.choice(lexicon.THINGS))}"
+        return f"{head} of {rng.choice(lexicon.NUMBER_WORDS)} {plural(names.thing())}"
     if draw < 0.7:
-        return f"{head} for {plural(rng.choice(lexicon.THINGS))}"
+        return f"{head} for {plural(names.thing())}"
     if draw < 0.85:
         return f"{head} with {grammar.indefinite(grammar.thing_name(names))}"
-    return f"{rng.choice(lexicon.ADJECTIVES)} {plural(rng.choice(lexicon.THINGS))} in {head}"
+    return f"{rng.choice(lexicon.ADJECTIVES)} {plural(names.thing())} in {head}"
 
 
 _RELATIONS = """successor|predecessor|replacement|sister project|subset|alias|fork|target|origin|ancestor|
@@ -277,7 +282,7 @@ FAMILIES: list[Family] = [
         "limit",
         {
             "e": lambda names: grammar.indefinite(grammar.thing_name(names)),
-            "o": lambda names: plural(names.rng.choice(lexicon.THINGS)),
+            "o": lambda names: plural(names.thing()),
             "v": lambda names: names.number(),
         },
         [
@@ -375,8 +380,46 @@ FAMILIES: list[Family] = [
         weight=1,
     ),
     Family(
+        "allowed",
+        {"o": lambda names: plural(grammar.thing_name(names)), "t": lambda names: names.thing(), "v": lambda names: names.number()},
+        [
+            "[At most |No more than |Up to |At least |Only ]{v} {o} (are allowed|are accepted|are kept|are needed|can be used|are read) (per|for each|in each) {t}.",
+            "(A|Each|Every) {t} (may|can|must) (have|hold|name|carry) [at most |up to |at least ]{v} {o}.",
+            "The number of {o} per {t} is [limited to ]{v}.",
+            "Per {t}, {v} {o} (are allowed|can be used|are kept).",
+        ],
+        {"v": ["How many {o} (are allowed|are accepted|are kept|are needed|can be used) (per|for each|in each) {t}?", "How many {o} (can|may|must) a {t} have?", "What is the (maximum|largest|allowed) number of {o} per {t}?"]},
+        ("o", "t"),
+        weight=1.2,
+    ),
+    Family(
+        "state",
+        {"o": lambda names: _things(names) if names.rng.random() < 0.7 else plural(names.rng.choice(lexicon.COMPONENTS)), "s": _from("supported|not supported|not supported yet|unsupported|experimental|deprecated|optional|required|not required|planned|tested|refused|not reachable|not available|available|forbidden|allowed|not allowed|enabled|disabled|on by default|off by default|turned off|in use|not used|safe|unsafe".split("|")), "t": _things, "m": lambda names: names.rng.choice(("", "", "", f" on {names.rng.choice(lexicon.PLATFORMS)}", f" in {names.name()}"))},
+        ["{o} are [still |now |also |currently ]{s}{m}.", "At present, {o} are {s}{m}.", "- {o}: {s}", "| {o} | {s} |", "{o} and {t} are {s}{m}.", "{t} and {o} are {s}{m}."],
+        {"s": ["Are {o} (supported|allowed|available|used|required|safe|enabled|tested|planned)?", "What is the (state|status) of {o}?", "Can I use {o}?", "Does it (support|allow|use) {o}?"]},
+        ("o",),
+        weight=1.5,
+        derived={},
+    ),
+    Family(
+        "duration",
+        {"e": _entity, "v": lambda names: f"{names.number()} {names.rng.choice(lexicon.TIME_UNITS)}" if names.rng.random() < 0.7 else f"{names.rng.choice(('one', 'a half', 'a quarter of a'))} {names.rng.choice(('second', 'minute', 'hour', 'day'))}", "t": lambda names: names.thing()},
+        ["{e} (takes|may take|can take|lasts|needs|has|may run|waits) [at most |about |up to |at least ]{v}[ per {t}].", "[Per {t}, ]{e} (takes|may take|needs) {v}.", "It takes {v} (to run|until) {e}[ is ready].", "{v} (is|are) what {e} (may take|needs)."],
+        {"v": ["How (long|much time) (does|may|can|will) {e} (take|need|run|last|wait)[ per {t}]?", "How long does it take (to run|until) {e}[ is ready]?", "What time does {e} (take|need)?"]},
+        ("e",),
+        weight=1,
+    ),
+    Family(
+        "also",
+        {"c": lambda names: grammar.code_phrase(names).full if names.rng.random() < 0.6 else _component(names), "d": lambda names: grammar.code_phrase(names).full, "p": lambda names: grammar.indefinite(grammar.thing_name(names)) if names.rng.random() < 0.5 else f"`{names.class_name()}`"},
+        ["{c} is also [known as ]{p}.", "{c} (counts as|is another name for|is an alias of|doubles as|is the same as) {p}.", "{c} and {p} are the same thing.", "{c} and {d} are also [both ]{p}.", "{d} and {c} (are also|count as) {p}."],
+        {"p": ["What is {c} also?", "What else is {c}?", "What (does {c} count as|is {c} another name for|is the same as {c})?", "As what does {c} count?"]},
+        ("c",),
+        weight=0.8,
+    ),
+    Family(
         "which_kind",
-        {"j": lambda names: names.rng.choice((*lexicon.ADJECTIVES, *lexicon.MODIFIERS, *lexicon.COLORS)), "o": lambda names: plural(names.rng.choice(lexicon.THINGS)), "p": lambda names: names.rng.choice(grammar.verb_group(names)).participle, "m": lambda names: names.rng.choice(("", "", "", f" {_ADJUNCTS[names.rng.choice(('when', 'where'))](names)}"))},
+        {"j": lambda names: names.rng.choice((*lexicon.ADJECTIVES, *lexicon.MODIFIERS, *lexicon.COLORS)), "o": lambda names: plural(names.thing()), "p": lambda names: names.rng.choice(grammar.verb_group(names)).participle, "m": lambda names: names.rng.choice(("", "", "", f" {_ADJUNCTS[names.rng.choice(('when', 'where'))](names)}"))},
         [
             "[Only |All ]{j} {o} (are|can be|may be|must be|will be|get) {p}{m}.",
             "(We|You) can {p} nothing but {j} {o}.",
@@ -386,6 +429,7 @@ FAMILIES: list[Family] = [
         {"w": ["(Which|What|What kind of|Which kind of) {o} (are|can be|may be|get) {p}?", "Which are the {o} that are {p}?"]},
         ("o", "p"),
         weight=1.2,
+        derived={"w": "{j} {o}"},
     ),
     Family(
         "relation_noun",
@@ -489,7 +533,7 @@ FAMILIES: list[Family] = [
     ),
     Family(
         "requirement",
-        {"e": _entity, "v": lambda names: f"{names.rng.choice(lexicon.LANGUAGES) if names.rng.random() < 0.5 else names.name()} {names.version()}{names.rng.choice(('', '', ' or newer', ' or later', '+', ' and above'))}"},
+        {"e": _entity, "l": lambda names: names.rng.choice(lexicon.LANGUAGES) if names.rng.random() < 0.5 else names.name(), "x": lambda names: f"{names.version()}{names.rng.choice(('', '', ' or newer', ' or later', '+', ' and above'))}"},
         [
             "{e} (needs|requires|wants|depends on|is built with|runs on|works with|is tested with|supports) {v}.",
             "To (run|use|install|build) {e}, you need {v}.",
@@ -505,10 +549,14 @@ FAMILIES: list[Family] = [
                 "(Which version|What) does {e} (need|require|support)?",
                 "What must (I|be) (install|installed) (before|for) {e}?",
                 "On (what|which version) does {e} (run|depend)?",
+                "Which {l} version does {e} (need|require)?",
+                "(Which|What) version of {l} (does {e} need|is needed for {e}|do I need for {e})?",
+                "Which {l} (does {e} need|do I need for {e})?",
             ]
         },
         ("e",),
-        weight=1.5,
+        weight=1.8,
+        derived={"v": "{l} {x}"},
     ),
     Family(
         "support",
@@ -560,7 +608,7 @@ FAMILIES: list[Family] = [
     ),
     Family(
         "definition",
-        {"d": lambda names: grammar.indefinite(f"{names.rng.choice((*lexicon.MODIFIERS, *lexicon.ADJECTIVES))} {names.rng.choice((*lexicon.THINGS, *lexicon.COMPONENTS))}") if names.rng.random() < 0.6 else names.name(),
+        {"d": lambda names: grammar.indefinite(f"{names.rng.choice((*lexicon.MODIFIERS, *lexicon.ADJECTIVES))} {(names.thing() if names.rng.random() < 0.6 else names.rng.choice(lexicon.COMPONENTS))}") if names.rng.random() < 0.6 else names.name(),
          "v": _definition},
         [
             "{d} is {v}.",
@@ -783,47 +831,120 @@ FAMILIES: list[Family] = [
 HELD_OUT: list[Family] = [
     Family(
         "inherits",
-        {"c": _tick(lambda names: names.class_name()), "p": _tick(lambda names: names.class_name())},
-        [
-            "{c} (inherits from|is a subclass of|derives from|extends) {p}.",
-            "{p} is the (parent|base class) of {c}.",
-        ],
-        {"p": ["From which class does {c} inherit?", "What is the (parent|base class) of {c}?", "What does {c} extend?"]},
-        ("c",),
+        {
+            "c": _tick(lambda names: names.class_name()),
+            "p": _tick(lambda names: names.class_name()),
+        },
+        ["{c} inherits from {p}.", "It is {p} that {c} inherits from."],
+        {
+            "p": ["From which class does {c} inherit?", "What does {c} inherit from?"],
+            "c": ["Which class inherits from {p}?"],
+        },
+        ("c", "p"),
+    ),
+    Family(
+        "base_class",
+        {
+            "c": _tick(lambda names: names.class_name()),
+            "p": _tick(lambda names: names.class_name()),
+        },
+        ["{p} is the base class of {c}.", "As base class, {c} has {p}."],
+        {"p": ["What is the base class of {c}?", "Which base class does {c} have?"]},
+        ("c", "p"),
     ),
     Family(
         "belongs",
         {"o": lambda names: f"the {grammar.thing_name(names)}", "e": lambda names: names.name()},
-        ["{o} belongs to {e}.", "{e} is the one to whom {o} belongs.", "{o} is the property of {e}."],
-        {"e": ["To whom does {o} belong?", "Whose property is {o}?"], "o": ["What belongs to {e}?"]},
+        ["{o} belongs to {e}.", "To {e} belongs {o}."],
+        {
+            "e": ["To whom does {o} belong?", "Who does {o} belong to?"],
+            "o": ["What belongs to {e}?"],
+        },
         ("o", "e"),
     ),
     Family(
         "listens",
         {"e": _component, "v": lambda names: f"port {names.rng.randint(20, 65000)}"},
-        ["{e} listens on {v}.", "Connections to {e} go to {v}.", "{v} is where {e} answers."],
-        {"v": ["On which port does {e} listen?", "Which port does {e} answer on?"]},
-        ("e",),
+        ["{e} listens on {v}.", "On {v} listens {e}."],
+        {
+            "v": ["On which port does {e} listen?", "Which port does {e} listen on?"],
+            "e": ["What listens on {v}?"],
+        },
+        ("e", "v"),
     ),
     Family(
-        "renamed",
-        {"a": _tick(lambda names: names.identifier()), "b": _tick(lambda names: names.identifier())},
-        ["{a} was once called {b}.", "The old name of {a} is {b}.", "{b} got the new name {a}."],
-        {"b": ["What was {a} once called?", "What is the old name of {a}?"], "a": ["What is the new name of {b}?"]},
+        "old_name",
+        {
+            "a": _tick(lambda names: names.identifier()),
+            "b": _tick(lambda names: names.identifier()),
+        },
+        ["The old name of {a} is {b}.", "{b} is the old name of {a}."],
+        {"b": ["What is the old name of {a}?", "Which old name does {a} have?"]},
         ("a", "b"),
     ),
     Family(
-        "accuracy",
-        {"e": lambda names: names.name(), "v": lambda names: f"{names.rng.randint(10, 99)}.{names.rng.randint(0, 9)}", "t": lambda names: names.name()},
-        ["{e} scores {v} on {t}.", "On {t}, {e} reaches {v} points.", "The score of {e} on {t} was {v}."],
-        {"v": ["What does {e} score on {t}?", "How many points does {e} reach on {t}?"]},
+        "scores",
+        {
+            "e": lambda names: names.name(),
+            "v": lambda names: f"{names.rng.randint(10, 99)}.{names.rng.randint(0, 9)}",
+            "t": lambda names: names.name(),
+        },
+        ["{e} scores {v} on {t}.", "On {t}, {e} scores {v} points."],
+        {"v": ["What does {e} score on {t}?", "How much does {e} score on {t}?"]},
         ("e", "t"),
     ),
     Family(
         "turns",
-        {"e": _component, "a": lambda names: plural(names.rng.choice(lexicon.THINGS)), "b": lambda names: plural(grammar.thing_name(names))},
-        ["{e} turns {a} into {b}.", "{a} go into {e} and come out as {b}.", "Out of {a}, {e} makes {b}."],
-        {"b": ["Into what does {e} turn {a}?", "What does {e} make out of {a}?"]},
+        {
+            "e": _component,
+            "a": lambda names: plural(names.thing()),
+            "b": lambda names: plural(grammar.thing_name(names)),
+        },
+        ["{e} turns {a} into {b}.", "Into {b}, {e} turns {a}."],
+        {"b": ["Into what does {e} turn {a}?", "What does {e} turn {a} into?"]},
+        ("e", "a"),
+    ),
+    Family(
+        "warranty",
+        {"e": lambda names: names.name(), "v": lambda names: names.quantity()},
+        [
+            "A repair of {e} takes {v}.",
+            "It takes {v} to repair {e}.",
+            "To repair {e}, it takes {v}.",
+        ],
+        {"v": ["How long does a repair of {e} take?", "How long does it take to repair {e}?"]},
+        ("e",),
+    ),
+]
+
+# The question uses other words than the statement: knowledge of English that training does not give.
+HELD_OUT_REWORDED: list[Family] = [
+    Family(
+        "parent",
+        {"c": _tick(lambda names: names.class_name()), "p": _tick(lambda names: names.class_name())},
+        ["{c} is a subclass of {p}.", "{p} is the parent of {c}."],
+        {"p": ["What does {c} extend?", "From what does {c} derive?"]},
+        ("c",),
+    ),
+    Family(
+        "property",
+        {"o": lambda names: f"the {grammar.thing_name(names)}", "e": lambda names: names.name()},
+        ["{o} is the property of {e}.", "{e} is in possession of {o}."],
+        {"e": ["To whom does {o} belong?", "Whose is {o}?"]},
+        ("o", "e"),
+    ),
+    Family(
+        "called",
+        {"a": _tick(lambda names: names.identifier()), "b": _tick(lambda names: names.identifier())},
+        ["{a} was once called {b}.", "{b} got the new name {a}."],
+        {"b": ["What is the former name of {a}?"]},
+        ("a", "b"),
+    ),
+    Family(
+        "becomes",
+        {"e": _component, "a": lambda names: plural(names.thing()), "b": lambda names: plural(grammar.thing_name(names))},
+        ["{a} go into {e} and come out as {b}.", "Out of {a}, {e} makes {b}."],
+        {"b": ["Into what does {e} turn {a}?", "What do {a} become in {e}?"]},
         ("e", "a"),
     ),
 ]  # fmt: skip
@@ -855,7 +976,12 @@ _AGENTLESS = [
     "{O} {be} (always|never|only|usually|first|then) {pp}{A}.", "We {base} {O}{A}.", "You (can|should|must) {base} {O}{A}.",
     "(Always|Never) {base} {O}{A}.",
 ]  # fmt: skip
-_VP = ["{S} {v} {O} and {v2} {O2}{A}.", "{A1}{S} {v} {O} and {v2} {O2}.", "{S} both {v} {O} and {v2} {O2}.", "- {S}: {v} {O} and {v2} {O2}"]
+_VP = [
+    "{S} {v} {O} and {v2} {O2}{A}.",
+    "{A1}{S} {v} {O} and {v2} {O2}.",
+    "{S} both {v} {O} and {v2} {O2}.",
+    "- {S}: {v} {O} and {v2} {O2}",
+]
 _ASK_OBJECT = [
     "What (does|can|will|must) {S} {qbase}?", "What is {qpp} by {S}?", "What gets {qpp} by {S}?",
     "What is it that {S} {qv3}?",
@@ -864,16 +990,40 @@ _ASK_OBJECT_ADJUNCT = [
     "What is {qpp} {A}?", "What gets {qpp} {A}?", "{A1}what is {qpp}?", "What (must|can|should|will) be {qpp} {A}?",
     "Which thing is {qpp} {A}?",
 ]  # fmt: skip
-_ASK_OBJECT_BOTH = ["What does {S} {qbase} {A}?", "{A1}what does {S} {qbase}?", "What is {qpp} by {S} {A}?"]
+_ASK_OBJECT_BOTH = [
+    "What does {S} {qbase} {A}?",
+    "{A1}what does {S} {qbase}?",
+    "What is {qpp} by {S} {A}?",
+]
 _ASK_SUBJECT = [
     "{W} {qv3} {Q}?", "{W} {qv3} {Q}?", "By {w} {qbe} {Q} {qpp}?", "{W} is (responsible for|in charge of|used for) {qing} {Q}?",
     "{W} (can|will|must|may) {qbase} {Q}?", "{W} is used to {qbase} {Q}?", "{W} takes care of {qing} {Q}?",
     "{W} (do I use|should I use|lets me use|is there) to {qbase} {Q}?", "{W} {qv3} {Q}?",
 ]  # fmt: skip
-_ASK_VERB = ["What does {S} do?", "What is {S} doing?", "(Tell me|Say) what {S} does.", "What does {S} do {A}?", "What is the (job|task|role) of {S}?"]
-_ASK_EVENT = ["What happens {A}?", "What (is done|takes place|goes on) {A}?", "{A1}what happens?", "What will happen {A}?"]
-_ASK_ADJUNCT = ["{H} {qbe} {Q} {qpp}?", "{H} {qbe} {Q} {qpp}?", "{H} (can|should|must|will) {Q} be {qpp}?", "{H} is it that {Q} {qbe} {qpp}?"]
-_ASK_ADJUNCT_ACTIVE = ["{H} (does|will|can) {S} {qbase} {Q}?", "{H} does {S} {qbase} {Q}?", "{H} is it that {S} {qv3} {Q}?"]
+_ASK_VERB = [
+    "What does {S} do?",
+    "What is {S} doing?",
+    "(Tell me|Say) what {S} does.",
+    "What does {S} do {A}?",
+    "What is the (job|task|role) of {S}?",
+]
+_ASK_EVENT = [
+    "What happens {A}?",
+    "What (is done|takes place|goes on) {A}?",
+    "{A1}what happens?",
+    "What will happen {A}?",
+]
+_ASK_ADJUNCT = [
+    "{H} {qbe} {Q} {qpp}?",
+    "{H} {qbe} {Q} {qpp}?",
+    "{H} (can|should|must|will) {Q} be {qpp}?",
+    "{H} is it that {Q} {qbe} {qpp}?",
+]
+_ASK_ADJUNCT_ACTIVE = [
+    "{H} (does|will|can) {S} {qbase} {Q}?",
+    "{H} does {S} {qbase} {Q}?",
+    "{H} is it that {S} {qv3} {Q}?",
+]
 _ASK_ADJUNCT_YOU = ["{H} (do|can|should|must) (I|we|you) {qbase} {Q}?"]
 _HEADS = {
     "when": ("When", "When", "When", "At (what|which) (moment|point|time)", "In which case"),
@@ -914,9 +1064,15 @@ class Actions:
         self._active, self._passive = _compiled(_ACTIVE), _compiled(_PASSIVE)
         self._agentless, self._double = _compiled(_AGENTLESS), _compiled(_VP)
         self._object, self._subject = _compiled(_ASK_OBJECT), _compiled(_ASK_SUBJECT)
-        self._object_adjunct, self._object_both = _compiled(_ASK_OBJECT_ADJUNCT), _compiled(_ASK_OBJECT_BOTH)
+        self._object_adjunct, self._object_both = (
+            _compiled(_ASK_OBJECT_ADJUNCT),
+            _compiled(_ASK_OBJECT_BOTH),
+        )
         self._verb, self._event = _compiled(_ASK_VERB), _compiled(_ASK_EVENT)
-        self._adjunct, self._adjunct_active = _compiled(_ASK_ADJUNCT), _compiled(_ASK_ADJUNCT_ACTIVE)
+        self._adjunct, self._adjunct_active = (
+            _compiled(_ASK_ADJUNCT),
+            _compiled(_ASK_ADJUNCT_ACTIVE),
+        )
         self._adjunct_you = _compiled(_ASK_ADJUNCT_YOU)
         self._heads = {kind: _compiled(list(texts)) for kind, texts in _HEADS.items()}
 
@@ -929,7 +1085,7 @@ class Actions:
         draw = rng.random()
         agentless = bool(adjuncts) and draw < 0.35
         second = None
-        if not agentless and draw > 0.93 and not subject.is_plural:
+        if not agentless and draw > 0.88 and not subject.is_plural:
             second = (rng.choice(grammar.verb_group(names)), grammar.object_phrase(names))
         patterns = self._agentless if agentless else self._active if draw < 0.75 else self._passive
         if second:
@@ -944,23 +1100,41 @@ class Actions:
             "v2": second[0].third if second else "", "O2": second[1].full if second else "",
         }  # fmt: skip
         statement = capitalize(rng.choice(patterns)(rng, slots))
-        asks = self._asks(rng, subject, verbs, verb, thing, adjuncts, statement, agentless=agentless)
+        asks = self._asks(
+            rng, subject, verbs, verb, thing, adjuncts, statement, agentless=agentless
+        )
         if second:
-            asks += self._asks(rng, subject, [second[0]], second[0], second[1], [], statement, agentless=False)
+            asks += self._asks(
+                rng, subject, [second[0]], second[0], second[1], [], statement, agentless=False
+            )
         base = verbs[0].base
-        keys = {f"action:o:{subject.short}:{base}", f"action:s:{base}:{thing.short}", f"action:a:{thing.short}:{base}"}
+        keys = {
+            f"action:o:{subject.short}:{base}",
+            f"action:s:{base}:{thing.short}",
+            f"action:a:{thing.short}:{base}",
+        }
         keys |= {f"action:a:{text}:{base}" for _, text in adjuncts}
         if second:
-            keys |= {f"action:o:{subject.short}:{second[0].base}", f"action:s:{second[0].base}:{second[1].short}"}
-        if any(question.startswith(("What does", "What is", "Tell", "Say")) and "{" in question for question, _ in asks):
+            keys |= {
+                f"action:o:{subject.short}:{second[0].base}",
+                f"action:s:{second[0].base}:{second[1].short}",
+            }
+        if any(
+            question.startswith(("What does", "What is", "Tell", "Say")) and "{" in question
+            for question, _ in asks
+        ):
             keys.add(f"action:v:{subject.short}")
         asks = [(question.replace("{", ""), answer) for question, answer in asks]
-        return Fact("action", statement, asks, frozenset(keys), {"S": subject, "VO": (verbs, thing)})  # type: ignore[dict-item]
+        return Fact(
+            "action", statement, asks, frozenset(keys), {"S": subject, "VO": (verbs, thing)}
+        )  # type: ignore[dict-item]
 
     @staticmethod
     def _adjuncts_of(names: Names) -> list[tuple[str, str]]:
         rng = names.rng
-        kind = rng.choices(("", "when", "often", "where", "how", "why"), (4, 3.5, 0.7, 2.5, 1.5, 1.5))[0]
+        kind = rng.choices(
+            ("", "when", "often", "where", "how", "why"), (4, 3.5, 0.7, 2.5, 1.5, 1.5)
+        )[0]
         if not kind:
             return []
         kinds = [kind]
@@ -1001,14 +1175,30 @@ class Actions:
             if subject.is_plural:
                 text = text.replace("hat does", "hat do")
             asks.append((text, whole))
+        head = grammar.head_of(thing)
+        if whole and head and rng.random() < 0.35:
+            if agentless:
+                text = f"Which {head} {slots['qbe']} {asked.participle} {main}?" if main else ""
+            else:
+                text = f"Which {head} {'do' if subject.is_plural else 'does'} {subject.short} {asked.base}?"
+            asks += [(text, whole)] if text else []
         if whole and main and rng.random() < 0.4:
             asks.append((rng.choice(self._object_adjunct)(rng, slots), whole))
         if not agentless and (answer := span_of(subject.full, statement)):
+            if subject.full.startswith("`") and rng.random() < 0.15:
+                asks.append(
+                    (f"How {rng.choice(('do', 'can'))} I {asked.base} {slots['Q']}?", answer)
+                )
             asks.append((rng.choice(self._subject)(rng, slots), answer))
         asks += self._ask_clause(rng, subject, verb, thing, statement, slots, agentless=agentless)
         for kind, adjunct in adjuncts:
             if answer := span_of(adjunct, statement):
-                asks.append((self._ask_adjunct(rng, kind, adjunct, subject, slots, agentless=agentless), answer))
+                asks.append(
+                    (
+                        self._ask_adjunct(rng, kind, adjunct, subject, slots, agentless=agentless),
+                        answer,
+                    )
+                )
         return asks
 
     def _ask_clause(  # noqa: PLR0913
@@ -1026,7 +1216,11 @@ class Actions:
         predicate = f"{subject.agree(verb)} {thing.full}"
         if agentless or rng.random() < 0.6:
             passive = f"{thing.full} {thing.be()} {verb.participle}"
-            if slots["A"].split(" ")[0] in ("when", "if", "whenever", "once", "after", "on", "at", "before") and rng.random() < 0.5:
+            if (
+                slots["A"].split(" ")[0]
+                in ("when", "if", "whenever", "once", "after", "on", "at", "before")
+                and rng.random() < 0.5
+            ):
                 for clause in (f"{subject.full} {predicate}", passive):
                     if answer := span_of(clause, statement):
                         return [(rng.choice(self._event)(rng, slots), answer)]
@@ -1037,7 +1231,14 @@ class Actions:
         return []
 
     def _ask_adjunct(
-        self, rng: random.Random, kind: str, adjunct: str, subject: grammar.Phrase, slots: dict[str, str], *, agentless: bool
+        self,
+        rng: random.Random,
+        kind: str,
+        adjunct: str,
+        subject: grammar.Phrase,
+        slots: dict[str, str],
+        *,
+        agentless: bool,
     ) -> str:
         head = rng.choice(self._heads[kind])(rng, slots)
         if kind == "where":
@@ -1046,14 +1247,18 @@ class Actions:
         if agentless:
             patterns = self._adjunct_you if rng.random() < 0.15 else self._adjunct
         else:
-            patterns = self._adjunct_active if not subject.is_plural and rng.random() < 0.5 else self._adjunct
+            patterns = (
+                self._adjunct_active
+                if not subject.is_plural and rng.random() < 0.5
+                else self._adjunct
+            )
         return rng.choice(patterns)(rng, slots)
 
 
 def _objects(names: Names) -> grammar.Phrase:
     """Make one object, or two or three joined."""
     first = grammar.object_phrase(names)
-    if names.rng.random() > 0.15 or " and " in first.full:
+    if names.rng.random() > 0.2 or " and " in first.full:
         return first
     second = grammar.object_phrase(names)
     text = f"{first.full} and {second.full}"
@@ -1088,33 +1293,64 @@ connect to|link to|assign to|apply to|divide by|multiply by|join with|sign with|
         "It is {O} that {S} {v} {p}.", "What {S} {v} {p} is {O}.", "{S}, (as we know|in turn|like others), {v} {p} {O}.",
         "Of all parts, it is {S} that {v} {p} {O}.", "{S} (always|never|usually|only|still|now) {v} {p} {O}{A}.",
     ])  # fmt: skip
-    _ask_object = _compiled(["What (does|can|must|will) {S} {b} {p}?", "{P} what (does|can|must|will) {S} {b}?", "{P} which {h} does {S} {b}?", "Which {h} does {S} {b} {p}?", "What is it that {S} {v} {p}?"])
-    _ask_subject = _compiled(["{W} {v} {p} {O}?", "{W} (can|must|may|will) {b} {p} {O}?", "{W} is it that {v} {p} {O}?"])
+    _ask_object = _compiled(
+        [
+            "What (does|can|must|will) {S} {b} {p}?",
+            "{P} what (does|can|must|will) {S} {b}?",
+            "{P} which {h} does {S} {b}?",
+            "Which {h} does {S} {b} {p}?",
+            "What is it that {S} {v} {p}?",
+        ]
+    )
+    _ask_subject = _compiled(
+        ["{W} {v} {p} {O}?", "{W} (can|must|may|will) {b} {p} {O}?", "{W} is it that {v} {p} {O}?"]
+    )
     _state2 = _compiled([
         "{S} {v} {X} {p} {O}{A}.", "{S} {v} {X} {p} {O}.", "{X} {be} {pp} {p} {O} by {S}.", "{X} {be} {pp} {p} {O}{A} by {S}.",
         "{S} (can|must|may|will|should) {b} {X} {p} {O}{A}.", "The job of {S} is to {b} {X} {p} {O}.", "{A1}{S} {v} {X} {p} {O}.",
     ])  # fmt: skip
-    _ask_object2 = _compiled(["{P} what does {S} {b} {X}?", "What does {S} {b} {X} {p}?", "{P} what {be} {X} {pp}?", "What {be} {X} {pp} {p}?"])
-    _ask_middle2 = _compiled(["What does {S} {b} {p} {O}?", "What is {pp} {p} {O}?", "What gets {pp} {p} {O}?"])
-    _ask_subject2 = _compiled(["{W} {v} {X} {p} {O}?", "By {w} {be} {X} {pp} {p} {O}?", "{W} {v} {X} {p} {O}?"])
+    _ask_object2 = _compiled(
+        [
+            "{P} what does {S} {b} {X}?",
+            "What does {S} {b} {X} {p}?",
+            "{P} what {be} {X} {pp}?",
+            "What {be} {X} {pp} {p}?",
+        ]
+    )
+    _ask_middle2 = _compiled(
+        ["What does {S} {b} {p} {O}?", "What is {pp} {p} {O}?", "What gets {pp} {p} {O}?"]
+    )
+    _ask_subject2 = _compiled(
+        ["{W} {v} {X} {p} {O}?", "By {w} {be} {X} {pp} {p} {O}?", "{W} {v} {X} {p} {O}?"]
+    )
 
     def make(self, names: Names, fixed: dict | None = None) -> Fact:
         rng, fixed = names.rng, fixed or {}
         subject = fixed.get("S") or _singular(names)
-        thing = fixed.get("O") or (grammar.subject_phrase(names) if rng.random() < 0.5 else grammar.object_phrase(names))
+        thing = fixed.get("O") or (
+            grammar.subject_phrase(names) if rng.random() < 0.5 else grammar.object_phrase(names)
+        )
         double, text = fixed.get("P") or self._relation(names)
         base, _, preposition = text.partition(" ")
         verb = grammar.conjugate(base)
         middle = grammar.object_phrase(names)
         adjunct = f" {_ADJUNCTS['when'](names)}" if rng.random() < 0.2 else ""
-        what = "Which " + subject.category if subject.category not in ("", "person") and rng.random() < 0.5 else "What"
+        what = (
+            "Which " + subject.category
+            if subject.category not in ("", "person") and rng.random() < 0.5
+            else "What"
+        )
         slots = {
             "S": subject.full, "O": thing.full, "X": middle.full, "v": verb.third, "b": verb.base, "pp": verb.participle,
             "p": preposition, "P": capitalize(preposition), "A": adjunct, "A1": f"{capitalize(adjunct.strip())}, " if adjunct else "",
             "W": what, "w": what.lower(), "be": middle.be(), "h": thing.category or "part",
         }  # fmt: skip
         statement = capitalize(rng.choice(self._state2 if double else self._state)(rng, slots))
-        slots |= {"S": subject.short, "O": rng.choice((thing.full, thing.short)), "X": rng.choice((middle.full, middle.short))}
+        slots |= {
+            "S": subject.short,
+            "O": rng.choice((thing.full, thing.short)),
+            "X": rng.choice((middle.full, middle.short)),
+        }
         asks = []
         for patterns, phrase in (
             (self._ask_object2 if double else self._ask_object, thing),
@@ -1124,7 +1360,15 @@ connect to|link to|assign to|apply to|divide by|multiply by|join with|sign with|
             if patterns and (answer := span_of(phrase.full, statement)):
                 asks.append((rng.choice(patterns)(rng, slots), answer))
         if not double:
-            asks = [(question.replace("which part does", "what does").replace("Which part does", "What does"), a) for question, a in asks]
+            asks = [
+                (
+                    question.replace("which part does", "what does").replace(
+                        "Which part does", "What does"
+                    ),
+                    a,
+                )
+                for question, a in asks
+            ]
         keys = frozenset({f"link:o:{subject.short}:{text}", f"link:s:{text}:{thing.short}"})
         return Fact("link", statement, asks, keys, {"S": subject, "P": (double, text), "O": thing})  # type: ignore[dict-item]
 
@@ -1177,7 +1421,9 @@ class Clauses:
         question = capitalize(rng.choice(asked)(rng, {"i": first.inverted, "l": first.loose}))
         answer = span_of(second.text, statement)
         keys = frozenset({f"{self.name}:{first.loose.lower()}"})
-        return Fact(self.name, statement, [(question, answer)] if answer else [], keys, {"s": first.text})
+        return Fact(
+            self.name, statement, [(question, answer)] if answer else [], keys, {"s": first.text}
+        )
 
 
 class Raises:
@@ -1189,26 +1435,46 @@ class Raises:
     _state = _compiled([
         "(When|If) {c}, {f} (raises|throws) {x}.", "{f} (raises|throws) {x} (when|if) {c}.", "{x} is (raised|thrown) by {f} (when|if) {c}.",
         "(When|If) {c}, {x} is raised.", "{x} is raised (when|if) {c}.", "{x} (says|means|signals|is the sign) that {c}.",
-        "(When|If) {c}, {f} (fails|ends|stops) with {x}.", "Raises {x} (when|if) {c}.",
+        "(When|If) {c}, {f} (fails|ends|stops) with {x}.", "Raises {x} (when|if) {c}.", "| {x} | {c} |", "- {x}: {c}",
     ])  # fmt: skip
     _ask_error = _compiled([
         "(What|Which error|Which exception) is raised (when|if) {l}?", "(What|Which error|Which exception) is raised (when|if) {l}?",
         "What does {f} raise[ (when|if) {l}]?", "Which (error|exception) does {f} raise (when|if) {l}?", "Which error (says|means|tells me|signals) that {l}?",
     ])  # fmt: skip
-    _ask_when = _compiled(["When is {x} raised?", "When do I get {x}?", "When does {f} raise {x}?", "What does {x} mean?"])
+    _ask_when = _compiled(
+        [
+            "When is {x} raised?",
+            "When do I get {x}?",
+            "When does {f} raise {x}?",
+            "What does {x} mean?",
+        ]
+    )
 
     def make(self, names: Names, fixed: dict | None = None) -> Fact:
         rng, fixed = names.rng, fixed or {}
         clause = fixed.get("c") or grammar.make_clause(names)
         function = fixed.get("f") or f"`{names.function()}`"
         error = f"`{names.class_name('Error')}`"
-        statement = capitalize(rng.choice(self._state)(rng, {"c": clause.text, "f": function, "x": error}))
+        statement = capitalize(
+            rng.choice(self._state)(rng, {"c": clause.text, "f": function, "x": error})
+        )
         slots = {"l": clause.loose, "f": function, "x": error}
-        questions = [rng.choice(self._ask_error)(rng, slots), rng.choice(self._ask_when)(rng, slots)]
-        asks = [(questions[0], error)] if function in statement or function not in questions[0] else []
+        questions = [
+            rng.choice(self._ask_error)(rng, slots),
+            rng.choice(self._ask_when)(rng, slots),
+        ]
+        asks = (
+            [(questions[0], error)] if function in statement or function not in questions[0] else []
+        )
         if function in statement or function not in questions[1]:
-            forms = [clause.text] if "mean" in questions[1] else [f"when {clause.text}", f"if {clause.text}", clause.text]
-            asks += [(questions[1], found) for form in forms if (found := span_of(form, statement))][:1]
+            forms = (
+                [clause.text]
+                if "mean" in questions[1]
+                else [f"when {clause.text}", f"if {clause.text}", clause.text]
+            )
+            asks += [
+                (questions[1], found) for form in forms if (found := span_of(form, statement))
+            ][:1]
         keys = {f"raises:c:{clause.loose}", f"raises:x:{error}"}
         if "raise?" in questions[0]:
             keys.add(f"raises:f:{function}")
@@ -1239,6 +1505,10 @@ class Errors:
         "(Which|What) error (tells of|means|stands for|signals) {c}?",
         "With which error is {c} refused?",
     ])  # fmt: skip
+    _ask_clause = _compiled([
+        "What happens (if|when) {l}?", "What is raised (if|when) {l}?", "Which (error|exception) is raised (if|when) {l}?",
+        "Which error do I get (if|when) {l}?", "(If|When) {l}, what is raised?",
+    ])  # fmt: skip
     _ask_cause = _compiled([
         "(What|Which fault) (raises|causes|leads to|triggers) {x}?", "What does {x} (mean|say|stand for|signal)?",
         "(When|For what) is {x} raised?", "What is the cause of {x}?",
@@ -1247,22 +1517,45 @@ class Errors:
     def make(self, names: Names, fixed: dict | None = None) -> Fact:
         rng, fixed = names.rng, fixed or {}
         forms = fixed.get("c") or grammar.condition_forms(names)
-        error = fixed.get("x") or ("an error" if rng.random() < 0.03 else f"`{names.class_name('Error')}`")
+        error = fixed.get("x") or (
+            "an error" if rng.random() < 0.03 else f"`{names.class_name('Error')}`"
+        )
         stated = rng.choice(forms)
         statement = capitalize(rng.choice(self._statements)(rng, {"c": stated, "x": error}))
         asked = {"c": rng.choice(forms), "x": error}
         asks = []
         if answer := span_of(error, statement):
-            asks += [(capitalize(rng.choice(self._ask_error)(rng, asked)), answer)] * 2
+            asks.append((capitalize(rng.choice(self._ask_error)(rng, asked)), answer))
+            clauses = [text for form in forms if (text := grammar.as_clause(form))]
+            if clauses and rng.random() < 0.7:
+                asks.append((rng.choice(self._ask_clause)(rng, {"l": rng.choice(clauses)}), answer))
         if answer := span_of(stated, statement):
             asks.append((capitalize(rng.choice(self._ask_cause)(rng, asked)), answer))
         keys = frozenset({f"error:x:{forms[0]}", f"error:c:{error}"})
         return Fact("error", statement, asks, keys, {"c": forms, "x": error})  # type: ignore[dict-item]
 
 
-ALL_TRAINED: list = [*FAMILIES, Actions(), Links(), Clauses("reason"), Clauses("consequence"), Raises(), Errors()]
+ALL_TRAINED: list = [
+    *FAMILIES,
+    Actions(),
+    Links(),
+    Clauses("reason"),
+    Clauses("consequence"),
+    Raises(),
+    Errors(),
+]
 _TYPED = ("action", "link", "reason", "consequence", "raises", "error")
 
 TYPED_FAMILIES = frozenset(_TYPED)
 
-__all__ = ["TYPED_FAMILIES", "ALL_TRAINED", "FAMILIES", "HELD_OUT", "Fact", "Family", "span_of", "uncapitalize"]
+__all__ = [
+    "HELD_OUT_REWORDED",
+    "TYPED_FAMILIES",
+    "ALL_TRAINED",
+    "FAMILIES",
+    "HELD_OUT",
+    "Fact",
+    "Family",
+    "span_of",
+    "uncapitalize",
+]

@@ -7,13 +7,20 @@ only. Every answer is known by construction: a span of one passage, or the refus
 
 import json
 import random
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlx_backends.bundled.training import chatml, grammar, lexicon, prose
-from mlx_backends.bundled.training.families import ALL_TRAINED, FAMILIES, HELD_OUT, TYPED_FAMILIES, Fact
+from mlx_backends.bundled.training.families import (
+    ALL_TRAINED,
+    FAMILIES,
+    HELD_OUT,
+    TYPED_FAMILIES,
+    Fact,
+)
 from mlx_backends.bundled.training.grammar import capitalize, uncapitalize
 from mlx_backends.bundled.training.prose import Question
 from mlx_backends.text.grounding import GROUNDED_SYSTEM_PROMPT, REFUSAL, number_passages
@@ -65,12 +72,16 @@ class Corpus:
 
     documents: list[list[list[str]]]
     asked: dict[str, list[Question]]
+    nouns: list[str]
+    modifiers: list[str]
 
     @classmethod
     def load(cls, path: Path, *, held_out: bool) -> "Corpus":
         """Read one side of the split of a collection that `prose.save` wrote."""
         documents, asked = prose.load(path)
-        return cls([item.paragraphs for item in documents if item.held_out == held_out], asked)
+        chosen = [item.paragraphs for item in documents if item.held_out == held_out]
+        nouns, modifiers = prose.vocabulary(chosen)
+        return cls(chosen, asked, nouns, modifiers)
 
     def questions(self, sentence: str) -> list[Question]:
         return self.asked.get(sentence, [])
@@ -98,6 +109,7 @@ class Generator:
     ) -> None:
         self.rng = random.Random(seed)
         self.names = lexicon.Names(self.rng, held_out=held_out)
+        self.names.learn(corpus.nouns, corpus.modifiers)
         self.corpus = corpus
         self.families = list(families)
         self.level = level
@@ -110,6 +122,10 @@ class Generator:
         """Make facts that share subjects and attributes, with no question in common."""
         rng = self.rng
         chosen: list[tuple[Any, Fact]] = []
+        families, weights = self.families, self._weights
+        if rng.random() < 0.3:  # a theme: few kinds of facts, so more near misses
+            families = rng.choices(self.families, self._weights, k=rng.randint(1, 3))
+            weights = [1.0] * len(families)
         used: set[str] = set()
         attempts = 0
         while len(chosen) < count and attempts < 6 * count + 20:
@@ -117,7 +133,7 @@ class Generator:
             if chosen and rng.random() < 0.55:
                 family, fact = self._sibling(rng.choice(chosen))
             else:
-                family = rng.choices(self.families, self._weights)[0]
+                family = rng.choices(families, weights)[0]
                 fact = family.make(self.names)
             if not fact.asks or fact.keys & used:
                 continue
@@ -147,7 +163,10 @@ class Generator:
         attribute = FAMILIES[0]
         first = attribute.make(self.names)
         entity = first.slots["e"]
-        facts = [first, *(attribute.make(self.names, {"e": entity}) for _ in range(rng.randint(1, 4)))]
+        facts = [
+            first,
+            *(attribute.make(self.names, {"e": entity}) for _ in range(rng.randint(1, 4))),
+        ]
         unique = list({fact.slots["n"]: fact for fact in facts}.values())
         style = rng.randrange(6)
         rows = []
@@ -162,7 +181,14 @@ class Generator:
             elif style == 3:
                 row = f"- **{name}**: {value}"
             elif style == 4:
-                row = rng.choice(("Its {n} is {v}.", "It has a {n} of {v}.", "The {n} is {v}.", "{v} is its {n}.")).format(n=name, v=value)
+                row = rng.choice(
+                    (
+                        "Its {n} is {v}.",
+                        "It has a {n} of {v}.",
+                        "The {n} is {v}.",
+                        "{v} is its {n}.",
+                    )
+                ).format(n=name, v=value)
                 row = capitalize(row)
             else:
                 row = f"{name.replace(' ', '_')} = {value}"
@@ -196,7 +222,10 @@ class Generator:
         if real is None:
             real = 0.35 * self.level
         if paragraph and rng.random() < 0.3:
-            blocks.append(self._card_passage() if rng.random() < 0.6 else self._table_passage())
+            maker = rng.choice(
+                (self._card_passage, self._card_passage, self._table_passage, self._two_columns)
+            )
+            blocks.append(maker())
         misses: list[Item] = []
         for _ in range(rng.randint(0, 3) if rng.random() < real else 0):
             block, missed = self._prose_passage(rng.randint(1, 5))
@@ -242,9 +271,17 @@ class Generator:
         rng.shuffle(blocks)
         passages = [text for text, _ in blocks]
         joined = "\n".join(passages)
-        items = []
+        items: list[Item] = []
         for index, (_, found) in enumerate(blocks):
-            items += [Item(i.question, i.answer, index, i.sentence) for i in found]
+            # What two passages say cannot be cited with certainty.
+            items += [
+                Item(i.question, i.answer, index, i.sentence)
+                for i in found
+                if joined.count(i.sentence) == 1
+            ]
+        if rng.random() < 0.4:
+            width = rng.randint(64, 112)
+            passages = [_wrapped(text, width) for text in passages]
         rng.shuffle(items)
         kept_misses = [item for item in misses if not item.sentence or item.sentence not in joined]
         rng.shuffle(kept_misses)
@@ -257,7 +294,10 @@ class Generator:
         rng = self.rng
         sentences = [fact.statement for fact in facts]
         if rng.random() < 0.2:
-            sentences = [self._opener() + uncapitalize(text) if text[-1] == "." else text for text in sentences]
+            sentences = [
+                self._opener() + uncapitalize(text) if text[-1] == "." else text
+                for text in sentences
+            ]
         items = []
         for index, (fact, sentence) in enumerate(zip(facts, sentences, strict=True)):
             question, answer = rng.choice(fact.asks)
@@ -272,7 +312,11 @@ class Generator:
 
     def _opener(self) -> str:
         rng = self.rng
-        return rng.choice(_OPENERS).format(v=f"version {self.names.version()}", p=rng.choice(lexicon.PLATFORMS), c=grammar.component_name(self.names))
+        return rng.choice(_OPENERS).format(
+            v=f"version {self.names.version()}",
+            p=rng.choice(lexicon.PLATFORMS),
+            c=grammar.component_name(self.names),
+        )
 
     def _page(self, sentences: list[str]) -> str:
         """Write sentences as part of a page, real prose around them."""
@@ -282,7 +326,7 @@ class Generator:
             parts += self._real_sentences(rng.choice((0, 0, 0, 1, 1, 2)))
             parts.append(sentence)
         parts += self._real_sentences(rng.choice((0, 0, 1, 1, 2)))
-        draw = rng.random()
+        draw = 1.0 if any("```" in part for part in parts) else rng.random()
         if draw < 0.6:
             body = " ".join(part if part[-1] in ".!?:" else part + "." for part in parts)
         elif draw < 0.75:
@@ -297,29 +341,61 @@ class Generator:
     def _heading(self) -> str:
         rng, names = self.rng, self.names
         title = capitalize(rng.choice((grammar.component_name, grammar.thing_name))(names))
-        form = rng.choice(("# {t}", "## {t}", "### {t}", "{f}", "{t}", "**{t}**", "{f} > {t}", "## {t}\n", "# {t}\n", "{f}#{a}"))
+        form = rng.choice(
+            (
+                "# {t}",
+                "## {t}",
+                "### {t}",
+                "{f}",
+                "{t}",
+                "**{t}**",
+                "{f} > {t}",
+                "## {t}\n",
+                "# {t}\n",
+                "{f}#{a}",
+            )
+        )
         return form.format(t=title, f=names.file_path(), a=title.lower().replace(" ", "-"))
 
     def _real_sentences(self, count: int) -> list[str]:
         sentences: list[str] = []
         for _ in range(count):
-            sentences.append(self.rng.choice(self.rng.choice(self.rng.choice(self.corpus.documents))))
+            sentences.append(
+                self.rng.choice(self.rng.choice(self.rng.choice(self.corpus.documents)))
+            )
         return sentences
 
     def _card_passage(self) -> tuple[str, list[Item]]:
         head, rows = self._card()
-        items = [Item(question, fact.slots["v"], 0, f"{head}\n{row}") for fact, row, question in rows]
+        items = [
+            Item(question, fact.slots["v"], 0, f"{head}\n{row}") for fact, row, question in rows
+        ]
         return "\n".join([head, *(row for _, row, _ in rows)]), items
 
     def _table_passage(self) -> tuple[str, list[Item]]:
         """Write a table: a row for each entity, a column for each attribute."""
         rng, names = self.rng, self.names
         columns = rng.sample(lexicon.ATTRIBUTES, rng.randint(1, 4))
-        makers = (names.value, names.name, names.identifier, lambda: names.rng.choice(("yes", "no", "partly", "experimental")), names.number, names.quantity)
+        makers = (
+            names.value,
+            names.name,
+            names.identifier,
+            lambda: names.rng.choice(("yes", "no", "partly", "experimental")),
+            names.number,
+            names.quantity,
+        )
         column_makers = [rng.choice(makers) for _ in columns]
-        row_maker = rng.choice((names.name, lambda: f"`{names.identifier()}`", lambda: grammar.component_name(names), lambda: f"`{names.flag()}`", names.word))
+        row_maker = rng.choice(
+            (
+                names.name,
+                lambda: f"`{names.identifier()}`",
+                lambda: grammar.component_name(names),
+                lambda: f"`{names.flag()}`",
+                names.word,
+            )
+        )
         entities = list(dict.fromkeys(row_maker() for _ in range(rng.randint(2, 6))))
-        kind = rng.choice(lexicon.THINGS)
+        kind = self.names.thing()
         lines = [f"| {kind} | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
         items = []
         for entity in entities:
@@ -332,7 +408,31 @@ class Generator:
         tail = "\n\n" + " ".join(self._real_sentences(1)) if rng.random() < 0.3 else ""
         return head + "\n".join(lines) + tail, items
 
-    def _prose_passage(self, count: int, document: list[list[str]] | None = None) -> tuple[tuple[str, list[Item]], list[Item]]:
+    def _two_columns(self) -> tuple[str, list[Item]]:
+        """Write a table of code names and what each does, sets or means."""
+        rng, names = self.rng, self.names
+        kind, head, maker, says, asks_name, asks_says = rng.choice(_TWO_COLUMNS)
+        lines = [
+            rng.choice((f"| {kind} | {head} |", f"| {kind} | {rng.choice(_COLUMN_HEADS)} |")),
+            "| --- | --- |",
+        ]
+        items: list[Item] = []
+        for _ in range(rng.randint(2, 7)):
+            code = f"`{getattr(names, maker)(*(('Error',) if kind in ('error', 'exception') else ()))}`"
+            text, loose = _column_text(names, says)
+            lines.append(f"| {code} | {text} |")
+            if rng.random() < 0.6:
+                items.append(
+                    Item(rng.choice(asks_name).format(t=loose, c=code, k=kind), code, 0, lines[-1])
+                )
+            else:
+                items.append(Item(rng.choice(asks_says).format(c=code, k=kind), text, 0, lines[-1]))
+        title = f"{self._heading()}\n\n" if rng.random() < 0.5 else ""
+        return title + "\n".join(lines), items
+
+    def _prose_passage(
+        self, count: int, document: list[list[str]] | None = None
+    ) -> tuple[tuple[str, list[Item]], list[Item]]:
         """Take real sentences in a row; also return questions that the rest of the document answers."""
         rng = self.rng
         document = document or rng.choice(self._prose_documents)
@@ -373,9 +473,9 @@ class Generator:
             return self.tool_conversation()
         if draw < 0.085:
             return self.small_talk()
-        if draw < 0.30 and self.level > 0.1:
+        if draw < 0.32 and self.level > 0.1:
             context = self.prose_context(rng.randint(1, 6))
-        elif draw < 0.36 and self.level > 0.2:
+        elif draw < 0.38 and self.level > 0.2:
             context = self.long_context()
         else:
             context = self.context(self._fact_count())
@@ -430,7 +530,11 @@ class Generator:
         if draw < 0.80:
             return question
         if draw < 0.85:
-            return question.rstrip("?.").lower() if "`" not in question and rng.random() < 0.3 else uncapitalize(question).rstrip("?")
+            return (
+                question.rstrip("?.").lower()
+                if "`" not in question and rng.random() < 0.3
+                else uncapitalize(question).rstrip("?")
+            )
         if draw < 0.95:
             return rng.choice(_QUESTION_HEADS) + uncapitalize(question)
         return question + rng.choice(_QUESTION_TAILS)
@@ -465,7 +569,9 @@ class Generator:
             messages.append({"role": "system", "content": rng.choice(_PLAIN_SYSTEMS)})
         for index, item in enumerate(items):
             question = self._question(item.question)
-            content = template.replace("{q}", question).replace("{c}", joined) if index == 0 else question
+            content = (
+                template.replace("{q}", question).replace("{c}", joined) if index == 0 else question
+            )
             messages.append({"role": "user", "content": content})
             messages.append({"role": "assistant", "content": item.answer or REFUSAL})
         return Conversation(messages)
@@ -489,15 +595,22 @@ class Generator:
         rng = self.rng
         messages: list[Message] = []
         if rng.random() < 0.35:
-            messages.append({"role": "system", "content": rng.choice([*_PLAIN_SYSTEMS, GROUNDED_SYSTEM_PROMPT])})
+            messages.append(
+                {"role": "system", "content": rng.choice([*_PLAIN_SYSTEMS, GROUNDED_SYSTEM_PROMPT])}
+            )
         for _ in range(rng.randint(1, 3)):
             if rng.random() < 0.25:
                 question, answer = rng.choice(self.facts(1)[0].asks)[0], NEEDS_PASSAGES
             else:
                 asked, answer = rng.choice(_SMALL_TALK)
                 question = rng.choice(asked)
-                question = rng.choice((question, question, question.lower(), question.rstrip(".!?"), question + " "))
-            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+                question = rng.choice(
+                    (question, question, question.lower(), question.rstrip(".!?"), question + " ")
+                )
+            messages += [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": answer},
+            ]
         return Conversation(messages)
 
     # ------------------------------------------------------------ tools
@@ -515,11 +628,17 @@ class Generator:
         if draw < 0.12:
             _, ask = self._tool()
             question, *_ = ask()
-            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": NO_TOOL}]
+            messages += [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": NO_TOOL},
+            ]
             return Conversation(messages, schemas)
         if draw < 0.17:
             asked, answer = rng.choice(_SMALL_TALK)
-            messages += [{"role": "user", "content": rng.choice(asked)}, {"role": "assistant", "content": answer}]
+            messages += [
+                {"role": "user", "content": rng.choice(asked)},
+                {"role": "assistant", "content": answer},
+            ]
             return Conversation(messages, schemas)
         for schema, ask in rng.sample(tools, min(count, rng.choice((1, 1, 2)))):
             question, arguments, result, answer = ask()
@@ -543,22 +662,57 @@ class Generator:
         parameters = [_Parameter(self) for _ in range(rng.choice((1, 2, 2, 3)))]
         parameters = list({item.name: item for item in parameters}.values())
         if is_lookup:
-            name = rng.choice((f"get_{attribute}", f"find_{attribute}", f"{attribute}_of", f"lookup_{attribute}", names.identifier()))
+            name = rng.choice(
+                (
+                    f"get_{attribute}",
+                    f"find_{attribute}",
+                    f"{attribute}_of",
+                    f"lookup_{attribute}",
+                    names.identifier(),
+                )
+            )
             name = name.replace(" ", "_").replace("-", "_")
-            description = rng.choice(("Return the {a} of {k}.", "Look up the {a} of {k}.", "Get the {a} for {k}.", "{a} of {k}"))
-            target = rng.choice(lexicon.THINGS)
+            description = rng.choice(
+                (
+                    "Return the {a} of {k}.",
+                    "Look up the {a} of {k}.",
+                    "Get the {a} for {k}.",
+                    "{a} of {k}",
+                )
+            )
+            target = self.names.thing()
             description = capitalize(description.format(a=attribute, k=grammar.indefinite(target)))
             key = rng.choice(("name", target.replace(" ", "_"), "query", "entity", "subject", "id"))
-            properties = {key: {"type": "string", "description": rng.choice((f"Name of the {target}", f"The {target}", f"{target} name", f"{target} to look up"))}}
+            properties = {
+                key: {
+                    "type": "string",
+                    "description": rng.choice(
+                        (
+                            f"Name of the {target}",
+                            f"The {target}",
+                            f"{target} name",
+                            f"{target} to look up",
+                        )
+                    ),
+                }
+            }
             required = [key]
         else:
-            name = rng.choice((f"{verb.base}_{thing}", names.identifier(), f"{verb.base}_{thing.split()[-1]}")).replace(" ", "_")
-            description = capitalize(action) + rng.choice((".", "", f" of the {grammar.component_name(names)}."))
+            name = rng.choice(
+                (f"{verb.base}_{thing}", names.identifier(), f"{verb.base}_{thing.split()[-1]}")
+            ).replace(" ", "_")
+            description = capitalize(action) + rng.choice(
+                (".", "", f" of the {grammar.component_name(names)}.")
+            )
             properties = {item.name: item.schema() for item in parameters}
             required = [item.name for item in parameters]
         name = name.replace("-", "_")
         order = rng.random() < 0.5
-        body = {"type": "object", "properties": properties, "required": required} if order else {"properties": properties, "required": required, "type": "object"}
+        body = (
+            {"type": "object", "properties": properties, "required": required}
+            if order
+            else {"properties": properties, "required": required, "type": "object"}
+        )
         function = {"name": name, "description": description, "parameters": body}
         if rng.random() < 0.3:
             function = {"description": description, "name": name, "parameters": body}
@@ -568,8 +722,31 @@ class Generator:
 
         def ask_lookup():  # noqa: ANN202
             entity, value = names.name(), names.value()
-            question = rng.choice(("What is the {a} of {e}?", "What is the {a} in {e}?", "What is the {a} for {e}?", "How is the {a} in {e}?", "{a} of {e}", "Show the {a} for {e}", "Tell me the {a} of {e}.", "Which {a} does {e} have?", "I need the {a} of {e}.", "Find the {a} for {e}.", "{e}: {a}?", "Use a tool to find the {a} of {e}.")).format(a=attribute, e=entity)
-            result = rng.choice((value, json.dumps({attribute: value}, ensure_ascii=False), json.dumps({"result": value}, ensure_ascii=False), f"The {attribute} of {entity} is {value}.", json.dumps({"name": entity, "value": value}, ensure_ascii=False)))
+            question = rng.choice(
+                (
+                    "What is the {a} of {e}?",
+                    "What is the {a} in {e}?",
+                    "What is the {a} for {e}?",
+                    "How is the {a} in {e}?",
+                    "{a} of {e}",
+                    "Show the {a} for {e}",
+                    "Tell me the {a} of {e}.",
+                    "Which {a} does {e} have?",
+                    "I need the {a} of {e}.",
+                    "Find the {a} for {e}.",
+                    "{e}: {a}?",
+                    "Use a tool to find the {a} of {e}.",
+                )
+            ).format(a=attribute, e=entity)
+            result = rng.choice(
+                (
+                    value,
+                    json.dumps({attribute: value}, ensure_ascii=False),
+                    json.dumps({"result": value}, ensure_ascii=False),
+                    f"The {attribute} of {entity} is {value}.",
+                    json.dumps({"name": entity, "value": value}, ensure_ascii=False),
+                )
+            )
             return capitalize(question), {required[0]: entity}, result, value
 
         def ask_action():  # noqa: ANN202
@@ -577,16 +754,42 @@ class Generator:
             if rng.random() < 0.35:
                 said = [item.say(values[item.name]) for item in parameters]
                 told = rng.choice((" and ", ", ", " with ", " to ", " for ", " by ")).join(said)
-                lead = rng.choice((verb.base, f"{verb.base} {thing}", f"Please {verb.base}", f"Can you {verb.base}", f"I want to {verb.base}"))
+                lead = rng.choice(
+                    (
+                        verb.base,
+                        f"{verb.base} {thing}",
+                        f"Please {verb.base}",
+                        f"Can you {verb.base}",
+                        f"I want to {verb.base}",
+                    )
+                )
                 status = rng.choice(("done", "ok", names.code(), names.quantity()))
-                return capitalize(f"{lead} {told}") + rng.choice((".", "?", "")), values, json.dumps({"result": status}), status
+                return (
+                    capitalize(f"{lead} {told}") + rng.choice((".", "?", "")),
+                    values,
+                    json.dumps({"result": status}),
+                    status,
+                )
             told = ", ".join(
-                rng.choice(("{n} {v}", "the {n} is {v}", "{n}: {v}", "{n} = {v}")).format(n=item.spoken, v=item.say(values[item.name]))
+                rng.choice(("{n} {v}", "the {n} is {v}", "{n}: {v}", "{n} = {v}")).format(
+                    n=item.spoken, v=item.say(values[item.name])
+                )
                 for item in parameters
             )
-            question = rng.choice(("Please {a} with {t}.", "{a}: {t}.", "Can you {a}? {t}.", "I want to {a}, {t}.", "{a} ({t})", "Could you {a} for me, with {t}?")).format(a=action, t=told)
+            question = rng.choice(
+                (
+                    "Please {a} with {t}.",
+                    "{a}: {t}.",
+                    "Can you {a}? {t}.",
+                    "I want to {a}, {t}.",
+                    "{a} ({t})",
+                    "Could you {a} for me, with {t}?",
+                )
+            ).format(a=action, t=told)
             status = rng.choice(("done", "ok", names.code(), names.quantity()))
-            result = rng.choice((status, json.dumps({"status": status}), json.dumps({"result": status})))
+            result = rng.choice(
+                (status, json.dumps({"status": status}), json.dumps({"result": status}))
+            )
             return capitalize(question), values, result, status
 
         return schema, (ask_lookup if is_lookup else ask_action)
@@ -598,7 +801,7 @@ class _Parameter:
     def __init__(self, generator: Generator) -> None:
         rng, names = generator.rng, generator.names
         self.rng, self.names = rng, names
-        self.spoken = rng.choice((*lexicon.ATTRIBUTES, *lexicon.THINGS, names.word()))
+        self.spoken = rng.choice((*lexicon.ATTRIBUTES, names.thing(), names.thing(), names.word()))
         self.name = self.spoken.replace(" ", "_").replace("-", "_")
         self.type = rng.choice(("string", "string", "integer", "integer", "number", "boolean"))
 
@@ -616,11 +819,32 @@ class _Parameter:
             return round(rng.uniform(0, 100), rng.choice((1, 2)))
         if self.type == "boolean":
             return rng.random() < 0.5
-        return rng.choice((self.names.name, self.names.word, self.names.code, self.names.phrase, lambda: rng.choice(lexicon.COLORS)))()
+        return rng.choice(
+            (
+                self.names.name,
+                self.names.word,
+                self.names.code,
+                self.names.phrase,
+                lambda: rng.choice(lexicon.COLORS),
+            )
+        )()
 
     @staticmethod
     def say(value: Any) -> str:
         return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break long lines, as the source of a Markdown page does; answers keep their spaces."""
+    lines = []
+    for line in text.split("\n"):
+        is_prose = len(line) > width and not line.startswith(("|", "#", "`", " "))
+        lines += (
+            textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+            if is_prose
+            else [line]
+        )
+    return "\n".join(lines)
 
 
 def answer_text(item: Item, *, as_json: bool = False) -> str:
@@ -631,7 +855,79 @@ def answer_text(item: Item, *, as_json: bool = False) -> str:
     return REFUSAL if item.answer is None else f"[{item.passage + 1}] {item.answer}"
 
 
-EVALUATION_FAMILIES = HELD_OUT
+def _column_text(names: lexicon.Names, says: str) -> tuple[str, str]:
+    """Make the right cell, and the words that a question uses for it."""
+    rng = names.rng
+    if says == "clause":
+        clause = grammar.make_clause(names)
+        return clause.text, rng.choice((clause.text, clause.loose))
+    if says == "verb":
+        verb, thing = rng.choice(grammar.verb_group(names)), grammar.object_phrase(names)
+        tail = f" and {rng.choice(grammar.verb_group(names)).third} {grammar.object_phrase(names).full}"
+        text = f"{verb.third} {thing.full}"
+        return text + (tail if rng.random() < 0.2 else ""), text
+    thing = rng.choice(
+        (
+            f"the {grammar.thing_name(names)}",
+            f"the {grammar.thing_name(names)} of the {grammar.component_name(names)}",
+            f"where the {grammar.component_name(names)} keeps {grammar.plural(names.thing())}",
+        )
+    )
+    extra = rng.choice(
+        (
+            "",
+            "",
+            f" when no {names.thing()} is named",
+            f", such as `{names.quoted_literal()}`",
+            f" in {rng.choice(lexicon.UNITS)}",
+        )
+    )
+    return thing + extra, thing
+
+
+_COLUMN_HEADS = ("meaning", "what it does", "description", "use", "effect", "notes", "purpose")
+_ERROR_ASKS = (
+    (
+        "Which {k} is raised when {t}?",
+        "Which {k} is raised if {t}?",
+        "What is raised when {t}?",
+        "Which {k} do I get when {t}?",
+        "What happens when {t}?",
+    ),
+    ("When is {c} raised?", "What does {c} mean?", "When do I get {c}?"),
+)
+_SETTING_ASKS = (
+    (
+        "Which {k} sets {t}?",
+        "Which {k} is for {t}?",
+        "What sets {t}?",
+        "Which {k} gives {t}?",
+        "Which {k} names {t}?",
+        "How do I set {t}?",
+    ),
+    (
+        "What does {c} set?",
+        "What is {c} for?",
+        "What does {c} name?",
+        "What does the {k} {c} do?",
+        "What is the meaning of {c}?",
+    ),
+)
+_COMMAND_ASKS = (
+    ("Which {k} {t}?", "What {t}?", "Which {k} {t}?"),
+    ("What does {c} do?", "What is the {k} {c} for?", "What is the effect of {c}?"),
+)
+_TWO_COLUMNS = (
+    ("error", "raised when", "class_name", "clause", *_ERROR_ASKS),
+    ("exception", "when", "class_name", "clause", *_ERROR_ASKS),
+    ("variable", "sets", "environment_variable", "noun", *_SETTING_ASKS),
+    ("option", "meaning", "flag", "noun", *_SETTING_ASKS),
+    ("setting", "is", "identifier", "noun", *_SETTING_ASKS),
+    ("command", "what it does", "command", "verb", *_COMMAND_ASKS),
+    ("function", "effect", "function", "verb", *_COMMAND_ASKS),
+    ("class", "what it does", "class_name", "verb", *_COMMAND_ASKS),
+    ("module", "does", "file_path", "verb", *_COMMAND_ASKS),
+)
 
 _TABLE_ASKS = (
     "What is the {n} of {e}?", "What is the {n} of the {k} {e}?", "Which {n} does {e} have?", "What {n} does {e} have?",

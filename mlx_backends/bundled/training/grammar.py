@@ -130,7 +130,7 @@ class Verb:
 
 
 _DOUBLED = frozenset(
-    "transfer drop stop trim map log plan ship skip strip swap tag wrap scan plot cap cut split set run get put".split()
+    "transmit emit admit defer refer prefer omit format pin forbid transfer drop stop trim map log plan ship skip strip swap tag wrap scan plot cap cut split set run get put".split()
 )
 _IRREGULAR = {
     "send": "sent sent", "keep": "kept kept", "hold": "held held", "build": "built built",
@@ -139,7 +139,9 @@ _IRREGULAR = {
     "cut": "cut cut", "set": "set set", "put": "put put", "make": "made made", "get": "got got",
     "hide": "hid hidden", "begin": "began begun", "draw": "drew drawn", "lead": "led led",
     "sell": "sold sold", "buy": "bought bought", "win": "won won", "throw": "threw thrown",
-    "show": "showed shown", "shrink": "shrank shrunk", "freeze": "froze frozen", "bind": "bound bound",
+    "show": "showed shown", "shrink": "shrank shrunk", "freeze": "froze frozen", "feed": "fed fed",
+    "grow": "grew grown", "wake": "woke woken", "rewrite": "rewrote rewritten", "forbid": "forbade forbidden",
+    "prove": "proved proven", "bind": "bound bound",
 }  # fmt: skip
 
 
@@ -223,12 +225,22 @@ class Phrase:
         return verb.base if self.is_plural else verb.third
 
 
+def head_of(phrase: Phrase) -> str | None:
+    """Return the noun that "which" can ask for: ``the oldest block`` -> ``block``."""
+    if phrase.category and not phrase.is_plural:
+        return phrase.category
+    words = phrase.short.split()
+    if len(words) < 3 - phrase.is_plural or not words[-1].isalpha() or " and " in phrase.short:
+        return None
+    return words[-1]
+
+
 def component_name(names: Names) -> str:
     """Name a part of a system, without an article: ``request scheduler``."""
     head = names.rng.choice(lexicon.COMPONENTS)
     draw = names.rng.random()
     if draw < 0.45:
-        return f"{names.rng.choice(lexicon.MODIFIERS)} {head}"
+        return f"{names.modifier()} {head}"
     if draw < 0.55:
         return f"{names.word_capital()} {head}"
     return head
@@ -236,12 +248,12 @@ def component_name(names: Names) -> str:
 
 def thing_name(names: Names) -> str:
     """Name a thing, without an article: ``oldest cache entry``."""
-    head = names.rng.choice(lexicon.THINGS)
+    head = names.thing()
     draw = names.rng.random()
     if draw < 0.35:
         return f"{names.rng.choice(lexicon.ADJECTIVES)} {head}"
     if draw < 0.55:
-        return f"{names.rng.choice(lexicon.MODIFIERS)} {head}"
+        return f"{names.modifier()} {head}"
     if draw < 0.6:
         return f"{names.word()} {head}"
     return head
@@ -266,6 +278,12 @@ def subject_phrase(names: Names) -> Phrase:
     return code_phrase(names)
 
 
+_CODE_CATEGORIES = (
+    "extra package key field variable subcommand endpoint header decorator type script page target attribute tool "
+    "adapter plugin model script backend constant macro table column keyword argument marker group role"
+).split()
+
+
 def code_phrase(names: Names) -> Phrase:
     """Make a piece of code in backticks with its category."""
     rng = names.rng
@@ -283,6 +301,14 @@ def code_phrase(names: Names) -> Phrase:
             ("module", lambda: names.file_path().rsplit(".", 1)[0] + ".py"),
             ("environment variable", names.environment_variable),
             ("setting", names.identifier),
+            (
+                rng.choice(_CODE_CATEGORIES),
+                rng.choice((names.identifier, names.word, names.kebab, names.part)),
+            ),
+            (
+                rng.choice(_CODE_CATEGORIES),
+                rng.choice((names.identifier, names.word, names.kebab, names.part)),
+            ),
             ("parameter", names.identifier),
         )
     )
@@ -295,16 +321,33 @@ def code_phrase(names: Names) -> Phrase:
     return Phrase(text, text if rng.random() < 0.9 else text.strip("`"), category)
 
 
+_TYPED_VALUES = (
+    ("language", [*lexicon.LANGUAGES, "English", "German", "French", "Latin", "Spanish", "Dutch"]),
+    ("format", lexicon.FORMATS),
+    ("color", lexicon.COLORS),
+    ("platform", lexicon.PLATFORMS),
+    ("licence", lexicon.LICENSES),
+    ("month", lexicon.MONTHS),
+)
+
+
 def object_phrase(names: Names) -> Phrase:
     """Make something that is acted on."""
     rng = names.rng
     draw = rng.random()
     if draw < 0.12:
         return code_phrase(names)
+    if draw < 0.17:
+        category, options = rng.choice(_TYPED_VALUES)
+        text = rng.choice(options)
+        return Phrase(text, text, category)
+    if draw < 0.19:
+        text = names.kebab()
+        return Phrase(text, text, "package")
     name = thing_name(names)
-    if draw < 0.45:
+    if draw < 0.48:
         core, is_plural = f"the {name}", False
-    elif draw < 0.62:
+    elif draw < 0.64:
         core, is_plural = plural(name), True
     elif draw < 0.74:
         core, is_plural = f"the {plural(name)}", True
@@ -361,21 +404,43 @@ _CONDITIONS = [
 def condition_forms(names: Names) -> list[str]:
     """Say one faulty input in several ways: ``a prompt over the context window``, ..."""
     rng = names.rng
-    noun = thing_name(names) if rng.random() < 0.5 else rng.choice(lexicon.THINGS)
+    noun = thing_name(names) if rng.random() < 0.5 else names.thing()
     limit = rng.choice(
-        ("context window", "limit", "budget", "maximum", "memory", "queue", "quota", "deadline", "allowed range")
+        (
+            "context window",
+            "limit",
+            "budget",
+            "maximum",
+            "memory",
+            "queue",
+            "quota",
+            "deadline",
+            "allowed range",
+        )
         if rng.random() < 0.6
         else lexicon.ATTRIBUTES
     )
-    part = rng.choice(lexicon.THINGS)
-    slots = {"a": indefinite(noun)[:2].strip(), "c": noun, "d": limit, "b": indefinite(part), "e": part}
+    part = names.thing()
+    slots = {
+        "a": indefinite(noun)[:2].strip(),
+        "c": noun,
+        "d": limit,
+        "b": indefinite(part),
+        "e": part,
+    }
     return [form.format(**slots) for form in rng.choice(_CONDITIONS)]
+
+
+def as_clause(form: str) -> str | None:
+    """Turn a faulty input into a clause: ``a prompt that is too long`` -> ``a prompt is too long``."""
+    head, separator, tail = form.partition(" that ")
+    return f"{head} {tail}" if separator and not tail.startswith("nobody") else None
 
 
 def event_forms(names: Names) -> list[str]:
     """Say one moment in several ways, each starting with its preposition."""
     rng = names.rng
-    component, thing = component_name(names), rng.choice(lexicon.THINGS)
+    component, thing = component_name(names), names.thing()
     slots = {
         "c": component,
         "t": thing,
@@ -419,7 +484,11 @@ def frequency(names: Names) -> str:
     draw = rng.random()
     if draw < 0.5:
         return f"every {rng.choice((2, 3, 5, 10, 15, 20, 30, 60, 100))} {rng.choice(lexicon.TIME_UNITS)}"
-    return f"once per {rng.choice(lexicon.THINGS)}" if draw < 0.8 else f"once a {rng.choice(('day', 'week', 'month'))}"
+    return (
+        f"once per {names.thing()}"
+        if draw < 0.8
+        else f"once a {rng.choice(('day', 'week', 'month'))}"
+    )
 
 
 def place(names: Names) -> str:
@@ -504,23 +573,37 @@ def make_clause(names: Names) -> Clause:
         adverb = rng.choice(("", "", "", "not ", "often ", "still ", "too "))
         be = actor.be()
         loose = f"{actor.short} {be} {adverb}{state}"
-        return Clause(f"{actor.full} {be} {adverb}{state}", f"{be} {actor.short} {adverb}{state}", loose)
+        return Clause(
+            f"{actor.full} {be} {adverb}{state}", f"{be} {actor.short} {adverb}{state}", loose
+        )
     if draw < 0.5:
         thing = object_phrase(names)
         verb = rng.choice(verb_group(names))
         negation = rng.choice(("", "", "not ", "never "))
         tail = f"{negation}{verb.participle}"
-        return Clause(f"{thing.full} {thing.be()} {tail}", f"{thing.be()} {thing.short} {tail}", f"{thing.short} {thing.be()} {tail}")
+        return Clause(
+            f"{thing.full} {thing.be()} {tail}",
+            f"{thing.be()} {thing.short} {tail}",
+            f"{thing.short} {thing.be()} {tail}",
+        )
     if draw < 0.62:
-        noun = rng.choice(lexicon.THINGS)
+        noun = names.thing()
         verb = rng.choice(verb_group(names))
-        return Clause(f"no {noun} is {verb.participle}", f"is no {noun} {verb.participle}", rng.choice((f"no {noun} is {verb.participle}", f"I {verb.base} no {noun}")))
+        return Clause(
+            f"no {noun} is {verb.participle}",
+            f"is no {noun} {verb.participle}",
+            rng.choice((f"no {noun} is {verb.participle}", f"I {verb.base} no {noun}")),
+        )
     actor, thing = subject_phrase(names), object_phrase(names)
     verbs = verb_group(names)
     verb, asked = rng.choice(verbs), rng.choice(verbs)
     if draw < 0.85:
         loose = f"{actor.short} {actor.agree(asked)} {thing.short}"
-        return Clause(f"{actor.full} {actor.agree(verb)} {thing.full}", f"{actor.do()} {actor.short} {asked.base} {thing.short}", loose)
+        return Clause(
+            f"{actor.full} {actor.agree(verb)} {thing.full}",
+            f"{actor.do()} {actor.short} {asked.base} {thing.short}",
+            loose,
+        )
     modal = rng.choice(("can", "cannot", "must", "may", "will"))
     text = f"{actor.full} {modal} {verb.base} {thing.full}"
     return Clause(text, f"{modal} {actor.short} {verb.base} {thing.short}", text)

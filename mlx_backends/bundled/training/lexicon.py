@@ -8,9 +8,7 @@ import random
 import zlib
 from collections.abc import Callable
 
-_ONSETS = (
-    "b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh sk st t th tr v w z bl cl gl pl sn".split()
-)
+_ONSETS = "b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh sk st t th tr v w z bl cl gl pl sn".split()
 _NUCLEI = "a e i o u ai ea ou ar or en an in el y io".split()
 _CODAS = ["", "", "n", "r", "l", "s", "x", "k", "m", "t", "nd", "rk", "sh", "th", "v", "p"]
 _HELD_OUT_SHARE = 26  # of 256
@@ -27,7 +25,9 @@ detokenizer|quantizer|chunker|ranker|grader|checker|fuzzer|tracer|sandbox|shell|
 viewer|dashboard|console|archive|repository|mirror|replica|snapshot tool|test suite|build system|
 chat model|language model|vector store|block pool|thread pool|type checker|event loop|job runner|
 garbage collector|rate limiter|load balancer|task queue|message bus|search index|key store|file system|
-admission controller|speculative decoder|grammar compiler|prefix matcher""".replace("\n", "").split("|")
+admission controller|speculative decoder|grammar compiler|prefix matcher""".replace("\n", "").split(
+    "|"
+)
 
 THINGS = """block|token|weight|prompt|request|sequence|batch|page|key|value|vector|matrix|tensor|layer|
 row|column|record|document|passage|chunk|sentence|word|file|folder|path|line|header|field|schema|
@@ -115,14 +115,22 @@ ATTRIBUTE_SYNONYMS = {
 
 UNITS = """tokens|seconds|minutes|hours|days|milliseconds|bytes|KB|MB|GB|GiB|MiB|km|meters|tons|watts|
 volts|degrees|users|pages|layers|lines|files|requests|blocks|bits|threads|workers|passages|documents|
-rows|steps|retries|characters|words|cores|items|percent|pixels|points|kg|liters""".replace("\n", "").split("|")
+rows|steps|retries|characters|words|cores|items|percent|pixels|points|kg|liters""".replace(
+    "\n", ""
+).split("|")
 TIME_UNITS = ["seconds", "minutes", "hours", "days", "milliseconds", "steps", "requests", "weeks"]
-COLORS = "red blue green amber violet silver black white golden grey crimson teal orange pink".split()
+COLORS = (
+    "red blue green amber violet silver black white golden grey crimson teal orange pink".split()
+)
 MONTHS = (
     "January February March April May June July August September October November December".split()
 )
-EXTENSIONS = "py toml json yaml md txt cfg ini log db csv safetensors bin lock html sql sh xml".split()
-LANGUAGES = "Python C++ Rust Go Swift Java Kotlin Ruby Scala Zig Haskell Lua Julia TypeScript".split()
+EXTENSIONS = (
+    "py toml json yaml md txt cfg ini log db csv safetensors bin lock html sql sh xml".split()
+)
+LANGUAGES = (
+    "Python C++ Rust Go Swift Java Kotlin Ruby Scala Zig Haskell Lua Julia TypeScript".split()
+)
 PLATFORMS = (
     "Linux|macOS|Windows|Apple Silicon|Metal|CUDA|Android|iOS|FreeBSD|a CPU|a GPU|a single GPU|"
     "the CPU|the GPU|Docker|Kubernetes|WebAssembly"
@@ -188,6 +196,8 @@ class Names:
 
     def __init__(self, rng: random.Random, *, held_out: bool = False, pool: int = 40_000) -> None:
         self.rng = rng
+        self._nouns: list[str] = []
+        self._modifiers = MODIFIERS
         self._words = invented_words(pool, held_out=held_out, seed=1 if held_out else 0)
         self._value_makers: list[tuple[float, Callable[[], str]]] = [
             (0.13, self.quantity),
@@ -205,10 +215,31 @@ class Names:
             (0.05, lambda: f"`{self.file_path()}`"),
             (0.04, lambda: f"`{self.identifier()}`"),
             (0.03, lambda: f"`{self.quoted_literal()}`"),
+            (0.03, lambda: f"`{self.kebab()}`"),
+            (0.02, self.kebab),
             (0.06, self.phrase),
         ]
         self._weights = [weight for weight, _ in self._value_makers]
         self._makers = [maker for _, maker in self._value_makers]
+
+    def learn(self, nouns: list[str], modifiers: list[str]) -> None:
+        """Add nouns and modifiers of real text to the written lists."""
+        self._nouns = nouns
+        self._modifiers = [*MODIFIERS, *modifiers]
+
+    def thing(self) -> str:
+        """Pick a noun: mostly listed or real, sometimes invented or an acronym."""
+        rng, draw = self.rng, self.rng.random()
+        if draw < 0.04:
+            return self.word()
+        if draw < 0.08:
+            return "".join(rng.choice("ABCDEFGHIKLMNOPRSTUV") for _ in range(rng.randint(2, 4)))
+        if draw < 0.5 and self._nouns:
+            return rng.choice(self._nouns)
+        return rng.choice(THINGS)
+
+    def modifier(self) -> str:
+        return self.rng.choice(self._modifiers)
 
     def word(self) -> str:
         return self.rng.choice(self._words)
@@ -276,22 +307,26 @@ class Names:
     def identifier(self) -> str:
         """Name a snake_case variable, setting or function."""
         rng = self.rng
-        parts = [self._part() for _ in range(rng.choice((1, 2, 2, 2, 3)))]
+        parts = [self.part() for _ in range(rng.choice((1, 2, 2, 2, 3)))]
         return "_".join(parts)
+
+    def kebab(self) -> str:
+        """Name a package or an option value: ``vector-store-core``."""
+        return "-".join(self.part() for _ in range(self.rng.choice((1, 2, 2, 3))))
 
     def function(self) -> str:
         text = self.identifier()
         if self.rng.random() < 0.3:
-            text = f"{self._part()}.{text}"
+            text = f"{self.part()}.{text}"
         return f"{text}()" if self.rng.random() < 0.4 else text
 
     def class_name(self, suffix: str | None = None) -> str:
         rng = self.rng
-        head = "".join(self._part().capitalize() for _ in range(rng.choice((1, 1, 2))))
+        head = "".join(self.part().capitalize() for _ in range(rng.choice((1, 1, 2))))
         return head + (rng.choice(CLASS_SUFFIXES) if suffix is None else suffix)
 
     def environment_variable(self) -> str:
-        head = self.word().upper() if self.rng.random() < 0.5 else self._part().upper()
+        head = self.word().upper() if self.rng.random() < 0.5 else self.part().upper()
         return f"{head}_{self.identifier().upper()}"
 
     def flag(self) -> str:
@@ -300,29 +335,39 @@ class Names:
     def command(self) -> str:
         rng, draw = self.rng, self.rng.random()
         tool = self.word() if draw < 0.6 else rng.choice(TOOLS)
-        text = f"{tool} {self._part()}"
+        text = f"{tool} {self.part()}"
         if rng.random() < 0.3:
             text += f" {self.flag()}"
         return text
 
     def file_path(self) -> str:
         rng = self.rng
-        stem = self._part() if rng.random() < 0.6 else self.identifier()
+        stem = self.part() if rng.random() < 0.6 else self.identifier()
         text = f"{stem}.{rng.choice(EXTENSIONS)}"
         if rng.random() < 0.4:
-            text = f"{self._part()}/{text}"
-        return f"~/.{text}" if rng.random() < 0.1 else text
+            text = f"{self.part()}/{text}"
+        draw = rng.random()
+        if draw < 0.06:
+            return f"~/.{self.part()}/{self.identifier()}"
+        if draw < 0.1:
+            return f"{self.part()}/{self.part()}"
+        return f"~/.{text}" if draw < 0.16 else text
 
     def quoted_literal(self) -> str:
         rng = self.rng
-        makers = (self.word, self.number, self.identifier, lambda: rng.choice(("True", "False", "None")))
+        makers = (
+            self.word,
+            self.number,
+            self.identifier,
+            lambda: rng.choice(("True", "False", "None")),
+        )
         text = rng.choice(makers)()
         return f'"{text}"' if rng.random() < 0.3 else text
 
     def phrase(self) -> str:
         """Make a short value of two to four words."""
         rng = self.rng
-        tail = rng.choice(THINGS) if rng.random() < 0.6 else self.word()
+        tail = self.thing() if rng.random() < 0.6 else self.word()
         head = rng.choice(ADJECTIVES) if rng.random() < 0.6 else rng.choice(COLORS)
         return f"{head} {tail}" if rng.random() < 0.6 else f"the {head} {tail}"
 
@@ -330,7 +375,7 @@ class Names:
         """Make a value of any type."""
         return self.rng.choices(self._makers, self._weights)[0]()
 
-    def _part(self) -> str:
+    def part(self) -> str:
         return self.word() if self.rng.random() < 0.25 else self.rng.choice(IDENTIFIER_PARTS)
 
 
@@ -339,4 +384,6 @@ _NAME_TAILS = (
     "Labs River Engine Valley Server Cache Station Institute Bridge Index Studio Cloud Bay Tower "
     "Museum School Press Works Harbor Desk Suite Search Runtime Toolkit"
 ).split()
-_FIRST_NAMES = "Anna Ben Clara David Elena Farid Grace Hugo Ines Jonas Kira Liam Mei Nora Omar Priya".split()
+_FIRST_NAMES = (
+    "Anna Ben Clara David Elena Farid Grace Hugo Ines Jonas Kira Liam Mei Nora Omar Priya".split()
+)

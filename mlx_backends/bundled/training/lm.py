@@ -18,8 +18,14 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from mlx_backends.bundled.training import chatml, common
-from mlx_backends.bundled.training.families import HELD_OUT
-from mlx_backends.bundled.training.generator import Conversation, Corpus, Generator, Item, answer_text
+from mlx_backends.bundled.training.families import HELD_OUT, HELD_OUT_REWORDED
+from mlx_backends.bundled.training.generator import (
+    Conversation,
+    Corpus,
+    Generator,
+    Item,
+    answer_text,
+)
 from mlx_backends.bundled.training.shapes import LmConfig
 from mlx_backends.text.grounding import grounded_messages
 
@@ -63,7 +69,15 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def before_attention(
-    x: Tensor, cos: Tensor, sin: Tensor, norm: Tensor, wq: Tensor, wk: Tensor, wv: Tensor, q_norm: Tensor, k_norm: Tensor
+    x: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    norm: Tensor,
+    wq: Tensor,
+    wk: Tensor,
+    wv: Tensor,
+    q_norm: Tensor,
+    k_norm: Tensor,
 ) -> tuple[Tensor, ...]:
     """Return queries, keys and values of flat tokens: (tokens, heads, head_dim)."""
     size = q_norm.shape[0]
@@ -74,14 +88,18 @@ def before_attention(
     return _rotate(q, cos, sin).to(v.dtype), _rotate(k, cos, sin).to(v.dtype), v
 
 
-def after_attention(x: Tensor, attended: Tensor, wo: Tensor, norm: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
+def after_attention(
+    x: Tensor, attended: Tensor, wo: Tensor, norm: Tensor, gate: Tensor, up: Tensor, down: Tensor
+) -> Tensor:
     """Add the attention output and the feed-forward part to the residual stream."""
     x = x + F.linear(attended, wo)
     h = F.rms_norm(x, norm.shape, norm, _EPS)
     return x + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
 
 
-def token_loss(x: Tensor, weight: Tensor, targets: Tensor, kinds: Tensor, context_weight: Tensor) -> tuple[Tensor, Tensor]:
+def token_loss(
+    x: Tensor, weight: Tensor, targets: Tensor, kinds: Tensor, context_weight: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the weighted loss and the plain loss on answer tokens."""
     logits = F.linear(x, weight)
     losses = F.cross_entropy(logits.float(), targets, reduction="none")
@@ -106,7 +124,8 @@ class LanguageModel(nn.Module):
         nn.init.normal_(self.embed_tokens.weight, std=0.03)
         half = config.head_dim // 2
         angles = torch.outer(
-            torch.arange(config.max_positions).float(), config.rope_theta ** (-torch.arange(half).float() / half)
+            torch.arange(config.max_positions).float(),
+            config.rope_theta ** (-torch.arange(half).float() / half),
         )
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
@@ -146,11 +165,16 @@ class LanguageModel(nn.Module):
         targets = torch.roll(ids, -1, 1).reshape(-1)
         kinds = torch.roll(kinds, -1, 1)
         kinds[:, -1] = PAD
-        return self.loss_of(self.hidden(ids), self.embed_tokens.weight, targets, kinds.reshape(-1), context_weight)
+        return self.loss_of(
+            self.hidden(ids), self.embed_tokens.weight, targets, kinds.reshape(-1), context_weight
+        )
 
     def state_hf(self) -> dict[str, Tensor]:
         """Return the weights under their Hugging Face names, in bfloat16."""
-        return {f"model.{name}": p.detach().bfloat16().cpu().contiguous() for name, p in self.named_parameters()}
+        return {
+            f"model.{name}": p.detach().bfloat16().cpu().contiguous()
+            for name, p in self.named_parameters()
+        }
 
 
 # ---------------------------------------------------------------- data
@@ -182,7 +206,9 @@ class Encoded:
         return kinds
 
 
-def batches(seed: int, progress: Any, *, tokenizer: Tokenizer, corpus: Corpus, tokens: int) -> Iterator[tuple]:
+def batches(
+    seed: int, progress: Any, *, tokenizer: Tokenizer, corpus: Corpus, tokens: int
+) -> Iterator[tuple]:
     """Yield (ids, kinds) with `tokens` tokens each, in rows of one bucket."""
     generator = Generator(seed, corpus)
     encode = Encoded(tokenizer)
@@ -213,7 +239,9 @@ def _pad(pool: list, length: int) -> tuple[np.ndarray, np.ndarray]:
 # ---------------------------------------------------------------- evaluation while training
 
 
-def _asked(generator: Generator, count: int, items: int, *, refuse: bool = False, as_json: bool = False) -> list[Conversation]:
+def _asked(
+    generator: Generator, count: int, items: int, *, refuse: bool = False, as_json: bool = False
+) -> list[Conversation]:
     result = []
     while len(result) < items:
         context = generator.context(count, real=0.0, filler=0.3)
@@ -226,7 +254,9 @@ def _asked(generator: Generator, count: int, items: int, *, refuse: bool = False
 def _single(passages: list[str], item: Item, *, as_json: bool = False) -> Conversation:
     question = item.question + (" Answer as JSON." if as_json else "")
     answer = answer_text(item, as_json=as_json)
-    return Conversation([*grounded_messages(question, passages), {"role": "assistant", "content": answer}])
+    return Conversation(
+        [*grounded_messages(question, passages), {"role": "assistant", "content": answer}]
+    )
 
 
 def evaluation_sets(folder: Path, items: int) -> dict[str, list[str]]:
@@ -236,6 +266,8 @@ def evaluation_sets(folder: Path, items: int) -> dict[str, list[str]]:
     unseen = Generator(8, corpus, held_out=True, families=HELD_OUT)
     sets = {f"facts_{n}": _asked(known, n, items) for n in (1, 4, 8, 12)}
     sets["unseen_4"] = _asked(unseen, 4, items)
+    reworded = Generator(8, corpus, held_out=True, families=HELD_OUT_REWORDED)
+    sets["reworded_4"] = _asked(reworded, 4, items)
     sets["refuse_4"] = _asked(known, 4, items, refuse=True)
     sets["json_4"] = _asked(known, 4, items, as_json=True)
     prose = []
@@ -312,7 +344,9 @@ def train(run: Run, config: LmConfig = LmConfig()) -> None:  # noqa: B008
     tokenizer = Tokenizer.from_file(str(run.folder / "tokenizer.json"))
     corpus = Corpus.load(run.folder / "prose.json.gz", held_out=False)
     feed = common.Feed(
-        lambda seed, progress: batches(seed, progress, tokenizer=tokenizer, corpus=corpus, tokens=run.tokens),
+        lambda seed, progress: batches(
+            seed, progress, tokenizer=tokenizer, corpus=corpus, tokens=run.tokens
+        ),
         workers=run.workers,
         device=run.device,
         seed=run.seed,
@@ -328,7 +362,10 @@ def train(run: Run, config: LmConfig = LmConfig()) -> None:  # noqa: B008
         model.compile_parts()
     optimizer = common.Optimizer(model, muon_rate=run.muon_rate, adam_rate=run.adam_rate)
     matrices = [p for p in model.parameters() if p.dim() == 2]
-    _log(run, {"parameters": sum(p.numel() for p in model.parameters()), "tokens_per_step": run.tokens})
+    _log(
+        run,
+        {"parameters": sum(p.numel() for p in model.parameters()), "tokens_per_step": run.tokens},
+    )
     encode = Encoded(tokenizer)
     step, started, evaluated, average = 0, None, 0.0, 0.0
     while True:
@@ -348,7 +385,9 @@ def train(run: Run, config: LmConfig = LmConfig()) -> None:  # noqa: B008
         optimizer.step(common.schedule(step, progress))
         step += 1
         if step % 10 == 0:
-            average = answer_loss.item() if not average else 0.8 * average + 0.2 * answer_loss.item()
+            average = (
+                answer_loss.item() if not average else 0.8 * average + 0.2 * answer_loss.item()
+            )
         if started is None and step == 5:
             started = time.time()
         elapsed = time.time() - (started or time.time())
@@ -361,13 +400,30 @@ def train(run: Run, config: LmConfig = LmConfig()) -> None:  # noqa: B008
     _report(run, model, encode, sets, feed, step, time.time() - (started or 0), average)
 
 
-def _report(run: Run, model: LanguageModel, encode: Encoded, sets: dict, feed: common.Feed, step: int, elapsed: float, loss: float) -> None:
+def _report(
+    run: Run,
+    model: LanguageModel,
+    encode: Encoded,
+    sets: dict,
+    feed: common.Feed,
+    step: int,
+    elapsed: float,
+    loss: float,
+) -> None:
     with torch.autocast(run.device, torch.bfloat16, enabled=run.device != "cpu"):
         eager = model.before, model.after
         model.before, model.after = before_attention, after_attention
-        scores = {name: round(exact_match(model, encode, texts, run.device), 3) for name, texts in sets.items()}
+        scores = {
+            name: round(exact_match(model, encode, texts, run.device), 3)
+            for name, texts in sets.items()
+        }
         model.before, model.after = eager
-    row = {"s": round(elapsed), "step": step, "Mtok": round(step * run.tokens / 1e6, 1), "loss": round(loss, 4)}
+    row = {
+        "s": round(elapsed),
+        "step": step,
+        "Mtok": round(step * run.tokens / 1e6, 1),
+        "loss": round(loss, 4),
+    }
     _log(run, row | scores | {"fresh": feed.fresh, "reused": feed.reused})
 
 
@@ -395,4 +451,6 @@ def _load(model: LanguageModel, folder: Path) -> None:
     state: dict[str, Tensor] = {}
     for path in sorted(folder.glob("lm-*.safetensors")):
         state |= load_file(path)
-    model.load_state_dict({name.removeprefix("model."): tensor.float() for name, tensor in state.items()})
+    model.load_state_dict(
+        {name.removeprefix("model."): tensor.float() for name, tensor in state.items()}
+    )

@@ -12,6 +12,7 @@ import re
 import sys
 import sysconfig
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -265,10 +266,16 @@ _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
     ),
 ]  # fmt: skip
 _COMPILED = [
-    (regex, [(slot, grammar.compile_pattern(text)) for slot, text in asks]) for regex, asks in _RULES
+    (regex, [(slot, grammar.compile_pattern(text)) for slot, text in asks])
+    for regex, asks in _RULES
 ]
 _BAD_SUBJECTS = frozenset("this it they there these those he she we you i what".split())
-_BAD_WORDS = frozenset("that which if when who whose while unless since because and but where or".split())
+_BAD_ENDS = frozenset(
+    "for of in to by with from on at as that and or is are a an the into one if not be than between".split()
+)
+_BAD_WORDS = frozenset(
+    "that which if when who whose while unless since because and but where or".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +311,8 @@ def questions(sentence: str) -> list[Question]:
         filled = {**slots, **lowered, "b": verb.base if verb else ""}
         filled |= {"ol": lowered.get("o", ""), "cl": lowered.get("c", "")}
         for ask, (slot, _) in enumerate(asks):
-            if len(slots[slot].split()) <= 13 and slots[slot] in sentence:
+            words = slots[slot].split()
+            if len(words) <= 13 and slots[slot] in sentence and words[-1] not in _BAD_ENDS:
                 found.append(Question(rule, ask, filled, slots[slot].strip()))
     return found
 
@@ -316,8 +324,12 @@ def _starts_with_verb(text: str) -> bool:
 
 def save(documents: list[Document], path: Path) -> None:
     """Write a collection with its questions, as compressed JSON."""
-    sentences = {s for document in documents for paragraph in document.paragraphs for s in paragraph}
-    asked = {s: [asdict(item) for item in found] for s in sorted(sentences) if (found := questions(s))}
+    sentences = {
+        s for document in documents for paragraph in document.paragraphs for s in paragraph
+    }
+    asked = {
+        s: [asdict(item) for item in found] for s in sorted(sentences) if (found := questions(s))
+    }
     text = json.dumps({"documents": [asdict(item) for item in documents], "questions": asked})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -326,8 +338,41 @@ def save(documents: list[Document], path: Path) -> None:
 def load(path: Path) -> tuple[list[Document], dict[str, list[Question]]]:
     """Read a collection that `save` wrote."""
     data = json.loads(gzip.decompress(path.read_bytes()))
-    asked = {text: [Question(**item) for item in found] for text, found in data["questions"].items()}
+    asked = {
+        text: [Question(**item) for item in found] for text, found in data["questions"].items()
+    }
     return [Document(**item) for item in data["documents"]], asked
+
+
+_NOUN = re.compile(
+    r"\b(?:the|a|an) (?:([a-z]{3,14}) )?([a-z]{3,14})"
+    r"(?= (?:is|are|of|to|in|for|from|with|and|or|that|which|by|has|can|will|must)\b|[.,;:)])"
+)
+
+
+def vocabulary(documents: list[list[list[str]]], *, least: int = 3) -> tuple[list[str], list[str]]:
+    """Find nouns and the words before them in real text."""
+    nouns: Counter[str] = Counter()
+    modifiers: Counter[str] = Counter()
+    for document in documents:
+        for paragraph in document:
+            for sentence in paragraph:
+                for modifier, noun in _NOUN.findall(sentence):
+                    nouns[noun] += 1
+                    modifiers[modifier] += bool(modifier)
+    known_verbs = {*_VERBS, *_BY_THIRD}
+    return (
+        sorted(
+            word
+            for word, count in nouns.items()
+            if count >= least and not word.endswith(("s", "ed", "ly"))
+        ),
+        sorted(
+            w
+            for w, n in modifiers.items()
+            if n >= least and w not in known_verbs and not w.endswith("ly")
+        ),
+    )
 
 
 def main() -> None:

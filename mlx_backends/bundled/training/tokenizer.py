@@ -40,7 +40,9 @@ def train(texts: Iterable[str]) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in MARKUP_TOKENS])
+    tokenizer.add_tokens(
+        [AddedToken(text, special=False, normalized=False) for text in MARKUP_TOKENS]
+    )
     return tokenizer
 
 

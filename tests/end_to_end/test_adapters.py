@@ -1,0 +1,140 @@
+"""Both frameworks on the bundled models through the real engine."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from langchain_core.messages import convert_to_messages
+from llama_index.core.llms import ChatMessage
+
+from mlx_backends import registry
+from mlx_backends.config import EngineConfig
+from mlx_backends.langchain import MLXLLM as LangChainLLM
+from mlx_backends.langchain import ChatMLX, MLXEmbeddings
+from mlx_backends.llama_index import MLXLLM, MLXEmbedding
+from mlx_backends.text.grounding import grounded_messages
+
+PORTS = {name: 8000 + 7 * i for i, name in enumerate(["Alder", "Birch", "Cedar", "Elm"])}
+PASSAGES = [f"The default port of {name} is {port}." for name, port in PORTS.items()]
+OPTIONS = {"model": "bundled", "temperature": 0, "max_tokens": 32}
+
+
+def grounded(name: str) -> list[dict]:
+    return grounded_messages(f"What is the default port of {name}?", PASSAGES)
+
+
+def llama_index_messages(name: str) -> list[ChatMessage]:
+    return [ChatMessage(role=turn["role"], content=turn["content"]) for turn in grounded(name)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_models():
+    yield
+    registry.close_all()
+
+
+@pytest.fixture
+def chat():
+    return ChatMLX(**OPTIONS)
+
+
+@pytest.fixture
+def llm():
+    return MLXLLM(**OPTIONS)
+
+
+@pytest.mark.parametrize("name", PORTS)
+async def test_every_face_of_both_frameworks_gives_the_same_right_answer(chat, llm, name):
+    """Eight ways to ask, one answer, with the citation of the right passage."""
+    turns, messages = grounded(name), llama_index_messages(name)
+    answers = {
+        chat.invoke(turns).content,
+        "".join(chunk.content for chunk in chat.stream(turns)),
+        (await chat.ainvoke(turns)).content,
+        "".join([chunk.content async for chunk in chat.astream(turns)]),
+        llm.chat(messages).message.content,
+        list(llm.stream_chat(messages))[-1].message.content,
+        (await llm.achat(messages)).message.content,
+        "".join([response.delta async for response in await llm.astream_chat(messages)]),
+    }
+    assert answers == {f"[{list(PORTS).index(name) + 1}] {PORTS[name]}"}
+
+
+async def test_a_batch_is_what_its_parts_are(chat):
+    conversations = [grounded(name) for name in PORTS]
+    one_by_one = [chat.invoke(turns).content for turns in conversations]
+    assert [m.content for m in chat.batch(conversations)] == one_by_one
+    assert [m.content for m in await chat.abatch(conversations)] == one_by_one
+
+
+def test_usage_counts_what_the_tokenizer_counts(chat):
+    messages = convert_to_messages(grounded("Elm"))
+    message = chat.invoke(messages)
+    counted = chat.get_num_tokens_from_messages(messages)
+    assert message.usage_metadata["input_tokens"] == counted
+    assert message.response_metadata["finish_reason"] == "stop"
+    assert message.response_metadata["timings"]["time_to_first_token_s"] > 0
+
+
+def test_a_stop_string_stops_and_is_not_in_the_text(chat):
+    whole = chat.invoke(grounded("Cedar")).content
+    assert chat.invoke(grounded("Cedar"), stop=["14"]).content == whole.partition("14")[0]
+
+
+def test_completion_continues_raw_text():
+    llm = LangChainLLM(model="bundled", max_tokens=4, temperature=0)
+    both = llm.generate(["The default port is", "The default port is"])
+    first, second = (generations[0].text for generations in both.generations)
+    assert first == second
+    assert both.llm_output["token_usage"]["completion_tokens"] == 8
+
+
+def test_both_frameworks_use_one_engine(chat, llm):
+    engine = registry.get_engine(EngineConfig(model="bundled"))
+    before = engine.stats().finished
+    chat.invoke("Hello")
+    llm.complete("Hello")
+    assert engine.stats().finished == before + 2
+
+
+def test_both_frameworks_give_the_same_vectors():
+    texts = ["The default port is 8080.", "Logs are kept for 14 days.", "x"]
+    one = np.array(MLXEmbeddings(model="bundled").embed_documents(texts))
+    other = np.array(MLXEmbedding(model_name="bundled").get_text_embedding_batch(texts))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-5)
+
+
+def test_a_question_is_nearer_to_its_passage_than_to_others():
+    embeddings = MLXEmbeddings(model="bundled")
+    vectors = np.array(embeddings.embed_documents(PASSAGES))
+    for index, name in enumerate(PORTS):
+        query = np.array(embeddings.embed_query(f"What is the default port of {name}?"))
+        assert int((vectors @ query).argmax()) == index
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama-index"])
+async def test_four_streams_leave_the_event_loop_free(chat, llm, framework):
+    gaps, is_running = [], True
+
+    async def heartbeat():
+        last = time.perf_counter()
+        while is_running:
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    async def read(name):
+        if framework == "langchain":
+            return [chunk async for chunk in chat.astream(grounded(name))]
+        return [r async for r in await llm.astream_chat(llama_index_messages(name))]
+
+    await read("Elm")  # imports and loads, which is not what is measured
+    beat = asyncio.create_task(heartbeat())
+    streams = await asyncio.gather(*map(read, PORTS))
+    is_running = False
+    await beat
+    assert all(len(chunks) > 1 for chunks in streams)
+    assert max(gaps) < 0.05

@@ -35,7 +35,7 @@ docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m tests.bench.tiktoken_bridge
+	$(BIN)/python tests/bench/tiktoken_bridge.py
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis .import_linter_cache

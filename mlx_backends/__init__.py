@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from mlx_backends.pooling.embedder import Embedder
+    from mlx_backends.registry import load
 
 _MODULES = {
     "config": ("EmbedderConfig", "EngineConfig"),
@@ -79,6 +80,7 @@ _MODULES = {
         "UnsupportedModelError",
     ),
     "pooling.embedder": ("Embedder",),
+    "registry": ("load",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -114,6 +116,7 @@ __all__ = [
     "UnsupportedModelError",
     "Usage",
     "__version__",
+    "load",
 ]
 
 # MLX binds its BLAS when it is first imported, so a faster one has to be in place before that.

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlx_backends.config import EmbedderConfig, EngineConfig, model_from_environment
 
@@ -28,6 +28,22 @@ def get_engine(config: EngineConfig) -> "Engine":
 
     config = replace(config, model=config.model or model_from_environment("lm"))
     return _get(_engines, config, lambda: Engine(config))
+
+
+def load(model: str | None = None, **options: Any) -> "Engine":
+    """Load a language model and return its shared engine.
+
+    Args:
+        model: Local folder or Hub id.
+        **options: Further fields of ``EngineConfig``.
+
+    Raises:
+        ConfigError: An option has a value out of its range.
+        ModelError: The model cannot be found or loaded.
+    """
+    engine = get_engine(EngineConfig(model=model, **options))
+    engine.load()
+    return engine
 
 
 def get_embedder(config: EmbedderConfig) -> "Embedder":

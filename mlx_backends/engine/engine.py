@@ -104,6 +104,17 @@ class Engine:
     def tokenizer(self) -> Tokenizer:
         return self._model_files().tokenizer
 
+    def load(self) -> None:
+        """Load the weights now rather than with the first request; blocks until they are there.
+
+        Raises:
+            ModelError: The model cannot be loaded.
+            MemoryLimitError: The weights do not fit the memory limit.
+        """
+        self._check_usable()
+        self._model_files()
+        self._worker.run(self._loaded_loop).result()
+
     def submit(
         self,
         prompt_token_ids: Sequence[int],
@@ -218,10 +229,9 @@ class Engine:
         if self._is_closed:
             return
         try:
-            if self._loop is None:
-                self._loop = self._load()
-            self._take_incoming(self._loop)
-            self._loop.step()
+            loop = self._loaded_loop()
+            self._take_incoming(loop)
+            loop.step()
         except Exception as error:
             self._fail_all(error)
         with self._lock:
@@ -230,7 +240,13 @@ class Engine:
             if self._incoming or (self._loop and self._loop.has_unfinished):
                 self._post_step()
 
-    def _load(self) -> "Loop":
+    def _loaded_loop(self) -> "Loop":
+        """The loop, made on the MLX thread when it is first needed."""
+        if self._loop is None:
+            self._loop = self._make_loop()
+        return self._loop
+
+    def _make_loop(self) -> "Loop":
         # Here, not at the top: mlx_lm takes two seconds to import.
         from mlx_backends.engine.loop import Loop
         from mlx_backends.engine.runner import Runner

@@ -24,7 +24,7 @@ from mlx_backends.errors import (
     NumericalError,
     RequestError,
 )
-from mlx_backends.models.source import model_folder
+from mlx_backends.models.source import BUNDLED, model_folder
 from mlx_backends.pooling.batching import pad, plan_batches
 from mlx_backends.pooling.description import EncoderDescription, TextKind, read_description
 from mlx_backends.pooling.encoder import Encoder
@@ -65,9 +65,8 @@ class Embedder:
 
     @property
     def model_name(self) -> str:
-        """Folder or Hub id, as it was named."""
-        named = self.config.model or model_from_environment("encoder")
-        return named or self._description.folder.name
+        """The model as it is named by the configuration, the environment, or ``bundled``."""
+        return self.config.model or model_from_environment("encoder") or BUNDLED
 
     @property
     def dimensions(self) -> int:

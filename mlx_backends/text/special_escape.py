@@ -6,7 +6,7 @@ templates.
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlx_backends.text.byte_level_encoder import ByteLevelEncoder
@@ -17,17 +17,16 @@ def pattern_of(tokens: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, tokens))) if (tokens := list(tokens)) else None
 
 
-def holds_match(pattern: re.Pattern[str] | None, value: Any) -> bool:
-    """Whether a text somewhere in JSON values matches."""
-    if pattern is None:
-        return False
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts in JSON values."""
     if isinstance(value, str):
-        return pattern.search(value) is not None
-    if isinstance(value, Mapping):
-        return any(holds_match(pattern, item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(holds_match(pattern, item) for item in value)
-    return False
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts_in(item)
 
 
 class SpecialEscape:

@@ -29,7 +29,7 @@ from mlx_backends.text.byte_level_encoder import ByteLevelEncoder
 from mlx_backends.text.chat_template import ChatTemplate, Message, TemplateOption
 from mlx_backends.text.detokenizer import ByteLevelDetokenizer, Detokenizer, WindowDetokenizer
 from mlx_backends.text.native import NativePanicError, panics_as_errors, refusals_as_request_errors
-from mlx_backends.text.special_escape import SpecialEscape, holds_match, pattern_of
+from mlx_backends.text.special_escape import SpecialEscape, pattern_of, texts_in
 from mlx_backends.text.tiktoken_bridge import bridge
 from mlx_backends.text.tokenizer_files import MAX_TOKEN_ID, TokenizerFiles, read_tokenizer_files
 
@@ -282,8 +282,9 @@ class Tokenizer:
             UnsupportedModelError: A message holds a special token, and this model has no
                 ``encoding``, without which it cannot be told from the template's own.
         """
-        content = (messages, tools, documents)
-        is_plain = parse_special_in_messages or not holds_match(self._special_pattern, content)
+        texts = list(texts_in((messages, tools, documents)))
+        _require_length(sum(map(len, texts)))
+        is_plain = parse_special_in_messages or not self._hold_special(texts)
         escape = None if is_plain else self._special_escape()
         text = self.apply_chat_template(
             escape.mark(messages) if escape else messages,
@@ -324,6 +325,10 @@ class Tokenizer:
                     added = AddedTokens.of(self._library)
                     self._bulk = ByteLevelEncoder(result.encoding, added)
             return self._bulk
+
+    def _hold_special(self, texts: Sequence[str]) -> bool:
+        pattern = self._special_pattern
+        return pattern is not None and any(pattern.search(text) for text in texts)
 
     def _special_escape(self) -> SpecialEscape:
         encoder = self._bulk_encoder()
@@ -380,12 +385,16 @@ def _decoder_types(library: tokenizers.Tokenizer) -> tuple[str, ...]:
     return tuple(step["type"] for step in steps)
 
 
-def _require_encodable(text: str) -> None:
-    if len(text) > MAX_TEXT_CHARS:
+def _require_length(num_chars: int) -> None:
+    if num_chars > MAX_TEXT_CHARS:
         raise RequestError(
-            f"The text has {len(text):,} characters; at most {MAX_TEXT_CHARS:,} are encoded at "
+            f"The text has {num_chars:,} characters; at most {MAX_TEXT_CHARS:,} are encoded at "
             "once. Split it."
         )
+
+
+def _require_encodable(text: str) -> None:
+    _require_length(len(text))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

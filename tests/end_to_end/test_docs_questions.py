@@ -28,9 +28,9 @@ QUESTIONS = [
     ),
     ("What is the default cache folder?", "~/.cache/mlx_backends", "models.md"),
     ("How many stop strings are allowed per request?", "64", "supported.md"),
-    ("In which type are weights computed on a CPU?", "float32", "engine.md"),
+    ("Which extra brings MLX for NVIDIA GPUs?", "cuda13", "quickstart.md"),
     ("Which Python version does the package need?", "3.11", "quickstart.md"),
-    ("When are the weights loaded?", "first request", "quickstart.md"),
+    ("Which library downloads Hub models?", "huggingface_hub", "models.md"),
     ("What is the default embedding batch?", "256", "llama_index.md"),
 ]
 NOT_IN_THE_DOCS = [

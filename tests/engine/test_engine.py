@@ -332,6 +332,15 @@ def test_closing_frees_the_weights(make_lm):
     assert mx.get_active_memory() < before + 500_000
 
 
+def test_loading_ahead_of_the_first_request(tiny_lm, tmp_path):
+    with Engine(EngineConfig(model=str(tiny_lm))) as engine:
+        engine.load()
+        assert engine._loop is not None
+        assert len(engine.submit([5], SamplingParams(max_tokens=2)).result().token_ids) == 2
+    with pytest.raises(ModelNotFoundError):
+        Engine(EngineConfig(model=str(tmp_path / "none"))).load()
+
+
 def test_the_constructor_reads_nothing():
     engine = Engine(EngineConfig(model="/nonexistent/model"))
     with pytest.raises(ModelNotFoundError):

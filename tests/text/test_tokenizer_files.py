@@ -54,12 +54,12 @@ def test_tokenizer_of_random_bytes(tmp_path, library):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("tokenizer_config__json", "{", "tokenizer_config.json is not JSON"),
-        ("tokenizer_config__json", "[" * 100_000, "tokenizer_config.json is not JSON"),
-        ("tokenizer_config__json", "[]", "tokenizer_config.json is not a JSON object"),
-        ("special_tokens_map__json", '"a"', "special_tokens_map.json is not a JSON object"),
-        ("generation_config__json", "3", "generation_config.json is not a JSON object"),
-        ("config__json", "nope", "config.json is not JSON"),
+        ("tokenizer_config__json", "{", "tokenizer_config.json is not valid JSON"),
+        ("tokenizer_config__json", "[" * 100_000, "tokenizer_config.json is not valid JSON"),
+        ("tokenizer_config__json", "[]", "tokenizer_config.json does not hold a JSON object"),
+        ("special_tokens_map__json", '"a"', "special_tokens_map.json does not hold a JSON object"),
+        ("generation_config__json", "3", "generation_config.json does not hold a JSON object"),
+        ("config__json", "nope", "config.json is not valid JSON"),
         ("tokenizer_config__json", {"eos_token": 3}, "eos_token is not a token"),
         ("special_tokens_map__json", {"bos_token": {"content": []}}, "bos_token is not a token"),
         ("generation_config__json", {"eos_token_id": "x"}, "generation_config.json: eos_token_id"),

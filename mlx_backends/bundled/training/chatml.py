@@ -15,9 +15,13 @@ _TOOLS_TAIL = (
 )
 
 CHAT_TEMPLATE = (
-    "{%- macro tool_list() -%}Tools:{% for tool in tools %}\n{{ tool | tojson }}{% endfor %}\n"
-    "To call one, answer:\n<tool_call>\n"
-    '{"name": <name>, "arguments": <arguments>}\n</tool_call>{%- endmacro -%}\n'
+    # Line breaks stand in expressions: some renderers trim the one after a block tag.
+    "{%- macro tool_list() -%}\n"
+    "{{- 'Tools:' -}}\n"
+    "{%- for tool in tools -%}{{- '\\n' -}}{{- tool | tojson -}}{%- endfor -%}\n"
+    "{{- '\\nTo call one, answer:\\n<tool_call>\\n' -}}\n"
+    '{{- \'{"name": <name>, "arguments": <arguments>}\\n</tool_call>\' -}}\n'
+    "{%- endmacro -%}\n"
     "{%- if tools and (not messages or messages[0].role != 'system') -%}\n"
     "{{- '<|im_start|>system\\n' + tool_list() + '<|im_end|>\\n' -}}\n"
     "{%- endif -%}\n"

@@ -8,17 +8,16 @@ them passages of the same context (InfoNCE). `python -m mlx_backends.bundled.tra
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from mlx_backends.bundled.training import common
+from mlx_backends.bundled.training import common, recall
 from mlx_backends.bundled.training.families import HELD_OUT
 from mlx_backends.bundled.training.generator import Corpus, Generator
 from mlx_backends.bundled.training.lm import Run
@@ -31,6 +30,8 @@ SHAPE_WEIGHTS = (0.45, 0.35, 0.14, 0.06)
 
 
 class Embeddings(nn.Module):
+    """Words, positions and the first token type, normalised."""
+
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
@@ -52,6 +53,8 @@ def _child(**modules: nn.Module) -> nn.Module:
 
 
 class Layer(nn.Module):
+    """One post-norm layer of BERT."""
+
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         size, ffn = config.hidden_size, config.ffn_size
@@ -68,7 +71,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         rows, length, size = x.shape
-        heads = getattr(self.attention, "self")
+        heads = self.attention.self
         q, k, v = (
             module(x).view(rows, length, self.num_heads, -1).transpose(1, 2)
             for module in (heads.query, heads.key, heads.value)
@@ -183,35 +186,8 @@ def encode_rows(
 # ---------------------------------------------------------------- evaluation while training
 
 
-def recall_set(generator: Generator, count: int) -> tuple[list[str], list[str]]:
-    """Make questions and the statements that answer them, one each."""
-    facts = []
-    keys: set[str] = set()
-    while len(facts) < count:
-        for fact in generator.facts(6):
-            if not fact.keys & keys:
-                keys |= fact.keys
-                facts.append(fact)
-    facts = facts[:count]
-    return [generator.rng.choice(fact.asks)[0] for fact in facts], [
-        fact.statement for fact in facts
-    ]
-
-
-def prose_recall_set(generator: Generator, count: int) -> tuple[list[str], list[str]]:
-    """Make questions and the real passages that answer them."""
-    asked: dict[str, str] = {}
-    while len(asked) < count:
-        context = generator.prose_context(4)
-        for item in context.items:
-            if item.answer is not None and context.passages[item.passage] not in asked:
-                asked[context.passages[item.passage]] = item.question
-    passages = list(asked)[:count]
-    return [asked[passage] for passage in passages], passages
-
-
 @torch.no_grad()
-def recall(
+def recall_at_1(
     model: SentenceEncoder, tokenizer: Tokenizer, data: tuple[list[str], list[str]], device: str
 ) -> float:
     """Share of questions whose nearest passage is the right one."""
@@ -244,9 +220,9 @@ def train(run: Run, config: EncoderConfig = EncoderConfig()) -> None:  # noqa: B
     known = Generator(9, held_out, held_out=True)
     unseen = Generator(10, held_out, held_out=True, families=HELD_OUT)
     sets = {
-        "known": recall_set(known, 500),
-        "unseen": recall_set(unseen, 500),
-        "prose": prose_recall_set(known, 300),
+        "known": recall.statements(known, 500),
+        "unseen": recall.statements(unseen, 500),
+        "prose": recall.prose(known, 300),
     }
     model = SentenceEncoder(config)
     if run.resume:
@@ -313,7 +289,8 @@ def _log(
     run: Run, model: SentenceEncoder, tokenizer: Tokenizer, sets: dict, row: dict[str, Any]
 ) -> None:
     row |= {
-        name: round(recall(model, tokenizer, data, run.device), 3) for name, data in sets.items()
+        name: round(recall_at_1(model, tokenizer, data, run.device), 3)
+        for name, data in sets.items()
     }
     run.out.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row)

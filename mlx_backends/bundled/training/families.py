@@ -173,7 +173,7 @@ def _from(options: list[str]) -> SlotMaker:
 def _definition(names: Names) -> str:
     rng = names.rng
     head = grammar.indefinite(
-        (names.thing() if rng.random() < 0.6 else rng.choice(lexicon.COMPONENTS))
+        names.thing() if rng.random() < 0.6 else rng.choice(lexicon.COMPONENTS)
     )
     draw = rng.random()
     if draw < 0.3:
@@ -1142,7 +1142,7 @@ class Actions:
             kinds = list(dict.fromkeys([kind, rng.choice(("when", "where", "how"))]))
         return [(name, _ADJUNCTS[name](names)) for name in kinds]
 
-    def _asks(  # noqa: PLR0913
+    def _asks(
         self,
         rng: random.Random,
         subject: grammar.Phrase,
@@ -1201,7 +1201,7 @@ class Actions:
                 )
         return asks
 
-    def _ask_clause(  # noqa: PLR0913
+    def _ask_clause(
         self,
         rng: random.Random,
         subject: grammar.Phrase,
@@ -1549,11 +1549,11 @@ _TYPED = ("action", "link", "reason", "consequence", "raises", "error")
 TYPED_FAMILIES = frozenset(_TYPED)
 
 __all__ = [
-    "HELD_OUT_REWORDED",
-    "TYPED_FAMILIES",
     "ALL_TRAINED",
     "FAMILIES",
     "HELD_OUT",
+    "HELD_OUT_REWORDED",
+    "TYPED_FAMILIES",
     "Fact",
     "Family",
     "span_of",

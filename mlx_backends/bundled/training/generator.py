@@ -17,7 +17,6 @@ from mlx_backends.bundled.training import chatml, grammar, lexicon, prose
 from mlx_backends.bundled.training.families import (
     ALL_TRAINED,
     FAMILIES,
-    HELD_OUT,
     TYPED_FAMILIES,
     Fact,
 )

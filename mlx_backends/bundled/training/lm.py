@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -35,6 +35,8 @@ _EPS = 1e-6
 
 
 class Attention(nn.Module):
+    """Projections and norms of grouped-query attention."""
+
     def __init__(self, config: LmConfig) -> None:
         super().__init__()
         width, kv_width = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
@@ -47,6 +49,8 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
+    """Weights of the gated feed-forward part."""
+
     def __init__(self, config: LmConfig) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(config.hidden_size, config.ffn_size, bias=False)
@@ -55,6 +59,8 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
+    """Weights of one layer."""
+
     def __init__(self, config: LmConfig) -> None:
         super().__init__()
         self.self_attn = Attention(config)

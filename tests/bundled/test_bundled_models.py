@@ -1,0 +1,210 @@
+"""The shipped folders load with the ordinary loaders and answer fixed held-out items."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlx_backends import bundled, fast_blas
+from mlx_backends.bundled.training import chatml
+from mlx_backends.errors import ModelNotFoundError
+from mlx_backends.text.grounding import REFUSAL, grounded_messages
+
+fast_blas.preload()
+
+MAX_BYTES = 8_000_000
+# Share of exact answers over the fixed items; the model card gives the figures over 1,000.
+FLOOR = 0.8
+ITEMS = json.loads(Path(__file__).with_name("items.json").read_text(encoding="utf-8"))
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "Get the weather.",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+]
+
+
+@pytest.fixture(scope="module")
+def chat_model():
+    import mlx.core as mx
+    from mlx_lm import load
+    from mlx_lm.utils import dequantize_model
+
+    model, tokenizer, *_ = load(str(bundled.path("lm")))
+    model = dequantize_model(model)
+    model.set_dtype(mx.float32)
+    return model, tokenizer
+
+
+def answer(chat_model, messages, tools=None):
+    from mlx_lm import generate
+
+    model, tokenizer = chat_model
+    prompt = tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=True)
+    return generate(model, tokenizer, prompt, max_tokens=96)
+
+
+@pytest.mark.parametrize("kind", bundled.KINDS)
+def test_a_folder_is_complete_and_small(kind):
+    folder = bundled.path(kind)
+    names = {path.name for path in folder.iterdir()}
+    assert {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "README.md",
+    } <= names
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < MAX_BYTES
+
+
+def test_an_unknown_kind_is_a_typed_error():
+    with pytest.raises(ModelNotFoundError, match="lm, encoder"):
+        bundled.path("poet")
+
+
+def test_the_shape_fits_paged_attention():
+    config = json.loads((bundled.path("lm") / "config.json").read_text(encoding="utf-8"))
+    assert config["head_dim"] == 64
+    assert config["num_attention_heads"] >= 2 * config["num_key_value_heads"]
+    assert config["max_position_embeddings"] == 4096
+    assert all(
+        config[name] % 128 == 0 for name in ("hidden_size", "intermediate_size", "vocab_size")
+    )
+    assert config["tie_word_embeddings"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "2,048 tokens", "`mlx_lm.load`\n\n\tindented", "naïve — 日本 🙂"]
+)
+@pytest.mark.parametrize("kind", bundled.KINDS)
+def test_the_tokenizer_gives_the_text_back(kind, text):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(bundled.path(kind) / "tokenizer.json"))
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    assert tokenizer.decode(ids, skip_special_tokens=False) == text
+    assert tokenizer.encode(text, add_special_tokens=True).ids == ids
+
+
+def test_digits_stand_alone():
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(bundled.path("lm") / "tokenizer.json"))
+    assert [len(token) for token in tokenizer.encode("1234567890").tokens] == [1] * 10
+
+
+CALL = {"type": "function", "function": {"name": "get_weather", "arguments": {"city": "Paris"}}}
+CHATS = {
+    "no system": [{"role": "user", "content": "Hi"}],
+    "one system": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+    "two systems": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hi"},
+    ],
+    "turns": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "Bye"},
+    ],
+}
+
+
+@pytest.mark.parametrize("tools", [None, TOOLS], ids=["no tools", "tools"])
+@pytest.mark.parametrize("name", CHATS)
+def test_the_template_equals_the_training_format(chat_model, name, tools):
+    _, tokenizer = chat_model
+    rendered = tokenizer.apply_chat_template(
+        CHATS[name], tools=tools, add_generation_prompt=True, tokenize=False
+    )
+    assert rendered == chatml.render(CHATS[name], tools, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"city": "Paris"}, '{"city": "Paris"}'], ids=["object", "text"]
+)
+def test_the_template_writes_tool_calls_and_results(chat_model, arguments):
+    _, tokenizer = chat_model
+    call = {"type": "function", "function": {"name": "get_weather", "arguments": arguments}}
+    messages = [
+        {"role": "user", "content": "Weather in Paris?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "rain"},
+    ]
+    rendered = tokenizer.apply_chat_template(
+        messages, tools=TOOLS, add_generation_prompt=True, tokenize=False
+    )
+    written = [
+        messages[0],
+        {"role": "assistant", "content": chatml.tool_call_text("get_weather", {"city": "Paris"})},
+    ]
+    assert rendered == chatml.render([*written, messages[2]], TOOLS, add_generation_prompt=True)
+
+
+def test_two_tool_calls_are_parted_by_a_line(chat_model):
+    _, tokenizer = chat_model
+    messages = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]},
+    ]
+    rendered = tokenizer.apply_chat_template(messages, tools=TOOLS, tokenize=False)
+    assert "</tool_call>\n<tool_call>" in rendered
+
+
+def test_mlx_lm_reads_the_tool_calls(chat_model):
+    _, tokenizer = chat_model
+    assert tokenizer.has_tool_calling
+    text = chatml.tool_call_text("get_weather", {"city": "Paris"})
+    inner = text.removeprefix(tokenizer.tool_call_start).removesuffix(tokenizer.tool_call_end)
+    assert tokenizer.tool_parser(inner, TOOLS) == {
+        "name": "get_weather",
+        "arguments": {"city": "Paris"},
+    }
+
+
+def test_answers_on_held_out_items(chat_model):
+    answers = [answer(chat_model, item["messages"], item["tools"]) for item in ITEMS]
+    wrong = [
+        (a, item["answer"]) for a, item in zip(answers, ITEMS, strict=True) if a != item["answer"]
+    ]
+    assert len(wrong) <= (1 - FLOOR) * len(ITEMS), wrong
+
+
+def test_it_refuses_what_the_passages_do_not_say(chat_model):
+    passages = ["The capital of Velora is Trand.", "The Mirbo engine weighs 12 tons."]
+    assert (
+        answer(chat_model, grounded_messages("Who founded the Mirbo engine?", passages)) == REFUSAL
+    )
+
+
+def test_it_greets(chat_model):
+    assert answer(chat_model, [{"role": "user", "content": "Hello"}]).startswith("Hello")
+
+
+def test_the_encoder_ranks_the_right_statement_first():
+    import mlx.core as mx
+
+    from mlx_backends.bundled.training.measure import EncoderModel
+
+    encoder = EncoderModel(bundled.path("encoder"))
+    passages = [
+        "The default block size is 16 tokens.",
+        "Weights are loaded at first use, on the engine thread.",
+        "`mlx-backends doctor` prints the platform and the BLAS.",
+        "A prompt over the context window raises `ContextLengthError`.",
+    ]
+    asked = [
+        "How large is a block by default?",
+        "When are the weights loaded?",
+        "Which command prints the platform?",
+        "What does a prompt over the context window raise?",
+    ]
+    vectors = encoder.embed(passages)
+    assert vectors.shape == (4, 256)
+    assert mx.allclose(mx.linalg.norm(vectors, axis=1), mx.ones(4), atol=1e-4)
+    assert mx.argmax(encoder.embed(asked) @ vectors.T, axis=1).tolist() == [0, 1, 2, 3]

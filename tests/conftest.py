@@ -4,7 +4,8 @@ import asyncio
 import inspect
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,34 @@ def event_loop_of_blocking_calls(request: pytest.FixtureRequest) -> Iterator[Non
     yield
     asyncio.set_event_loop(None)
     loop.close()
+
+
+@pytest.fixture
+def worst_loop_gap():
+    """Function that runs work on the loop and returns the longest pause between two ticks, in s.
+
+    The best of three tries: a busy machine can pause any thread, blocking code pauses every time.
+    """
+
+    async def worst_gap(work: Callable[[], Awaitable[object]]) -> float:
+        return min([await _worst_gap(work()) for _ in range(3)])
+
+    return worst_gap
+
+
+async def _worst_gap(work: Awaitable[object]) -> float:
+    gaps, is_running = [], True
+
+    async def heartbeat() -> None:
+        last = time.perf_counter()
+        while is_running:
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    beat = asyncio.create_task(heartbeat())
+    await work
+    is_running = False
+    await beat
+    return max(gaps)

@@ -1,8 +1,8 @@
 """Train a bundled model: ``python -m mlx_backends.bundled.train lm|encoder``. Needs torch.
 
 First make the two inputs in ``--folder``: ``prepare`` collects real prose from the installed
-packages and learns the tokenizer. The weights go to ``--out``; ``export`` turns them into the folders
-that ship.
+packages and learns the tokenizer. The weights go to ``--out``; ``export`` turns them into the
+folders that ship.
 """
 
 import argparse

@@ -18,10 +18,10 @@ def main(model: str = "bundled") -> tuple[list[str], list[str]]:
     chat = ChatMLX(model=model, temperature=0, max_tokens=24)
 
     with ThreadPoolExecutor() as pool:
-        from_threads = [m.text for m in pool.map(chat.invoke, map(messages, PORTS))]
+        from_threads = [str(m.text) for m in pool.map(chat.invoke, map(messages, PORTS))]
 
     async def tasks() -> list[str]:
-        return [m.text for m in await chat.abatch([messages(name) for name in PORTS])]
+        return [str(m.text) for m in await chat.abatch([messages(name) for name in PORTS])]
 
     from_tasks = asyncio.run(tasks())
     for name, answer in zip(PORTS, from_tasks, strict=True):

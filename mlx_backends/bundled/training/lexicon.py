@@ -333,8 +333,14 @@ class Names:
         return "--" + self.identifier().replace("_", "-")
 
     def command(self) -> str:
+        """Name a command with its subcommand: ``vector-store check --fast``."""
         rng, draw = self.rng, self.rng.random()
-        tool = self.word() if draw < 0.6 else rng.choice(TOOLS)
+        if draw < 0.35:
+            tool = self.word()
+        elif draw < 0.65:
+            tool = f"{self.part()}-{self.part()}"
+        else:
+            tool = rng.choice(TOOLS)
         text = f"{tool} {self.part()}"
         if rng.random() < 0.3:
             text += f" {self.flag()}"

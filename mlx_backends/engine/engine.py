@@ -7,12 +7,11 @@ so shares it with the embedders of the process.
 
 import gc
 import itertools
-import secrets
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Generator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import AsyncGenerator, Generator
+from collections.abc import Sequence as Seq
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlx_backends.config import (
@@ -21,39 +20,24 @@ from mlx_backends.config import (
     model_from_environment,
 )
 from mlx_backends.core import Request, SamplingParams, TokenOutput
-from mlx_backends.engine import sequence as sequences
-from mlx_backends.engine.handle import OutputChannel, RequestHandle
+from mlx_backends.engine.admission import check_cache_salt, check_prompt, new_sequence
+from mlx_backends.engine.handle import RequestHandle
 from mlx_backends.engine.interface import EngineStats
+from mlx_backends.engine.model_files import ModelFiles, read_model_files
 from mlx_backends.engine.scheduler import Scheduler
+from mlx_backends.engine.sequence import Sequence
 from mlx_backends.errors import (
-    ContextLengthError,
     EngineClosedError,
     EngineError,
     MLXBackendsError,
     OverloadedError,
-    RequestError,
-    TokenIdError,
 )
-from mlx_backends.models.model_config import read_model_config
-from mlx_backends.models.source import BUNDLED, model_folder
-from mlx_backends.text.stop import StopMatcher
+from mlx_backends.models.source import BUNDLED
 from mlx_backends.text.tokenizer import Tokenizer
 from mlx_backends.worker import Worker, shared_worker
 
 if TYPE_CHECKING:
     from mlx_backends.engine.loop import Loop
-
-MAX_CACHE_SALT_LENGTH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _ModelFiles:
-    """What is read from a model folder without loading weights."""
-
-    folder: Path
-    tokenizer: Tokenizer
-    vocab_size: int
-    context_window: int
 
 
 class Engine:
@@ -72,9 +56,9 @@ class Engine:
         self._worker = worker or shared_worker()
         self._lock = threading.Lock()
         self._files_lock = threading.Lock()
-        self._files: _ModelFiles | None = None
+        self._files: ModelFiles | None = None
         self._loop: Loop | None = None
-        self._incoming: deque[sequences.Sequence] = deque()
+        self._incoming: deque[Sequence] = deque()
         self._is_stepping = False
         self._is_closed = False
         self._stats = EngineStats()
@@ -117,7 +101,7 @@ class Engine:
 
     def submit(
         self,
-        prompt_token_ids: Sequence[int],
+        prompt_token_ids: Seq[int],
         sampling_params: SamplingParams | None = None,
         *,
         request_id: str | None = None,
@@ -142,8 +126,8 @@ class Engine:
         """
         self._check_usable()
         files = self._model_files()
-        _check_prompt(prompt_token_ids, files)
-        _check_cache_salt(cache_salt)
+        check_prompt(prompt_token_ids, files)
+        check_cache_salt(cache_salt)
         request = Request(
             request_id=request_id or f"request-{next(self._request_numbers)}",
             prompt_token_ids=tuple(prompt_token_ids),
@@ -151,7 +135,7 @@ class Engine:
             priority=priority,
             cache_salt=cache_salt,
         )
-        sequence = _new_sequence(request, files)
+        sequence = new_sequence(request, files)
         self._enqueue(sequence)
         return RequestHandle(request, sequence.channel)
 
@@ -195,10 +179,10 @@ class Engine:
         if not self._worker.is_current_thread():
             closing.result()
 
-    def _model_files(self) -> _ModelFiles:
+    def _model_files(self) -> ModelFiles:
         with self._files_lock:
             if self._files is None:
-                self._files = _read_model_files(self.config)
+                self._files = read_model_files(self.config)
             return self._files
 
     def _check_usable(self) -> None:
@@ -206,7 +190,7 @@ class Engine:
         if self._is_closed:
             raise EngineClosedError("The engine was closed; make a new one.")
 
-    def _enqueue(self, sequence: sequences.Sequence) -> None:
+    def _enqueue(self, sequence: Sequence) -> None:
         with self._lock:
             num_waiting = self._stats.waiting + len(self._incoming)
             if num_waiting >= self.config.max_num_waiting:
@@ -296,52 +280,6 @@ class Engine:
         self._loop = None
         gc.collect()  # a model's modules refer to each other
         _clear_mlx_cache()
-
-
-def _read_model_files(config: EngineConfig) -> _ModelFiles:
-    folder = model_folder(config.model, "lm", config.revision)
-    model_config = read_model_config(folder)
-    tokenizer = Tokenizer.from_folder(folder)
-    window = min(model_config.context_window, config.max_model_len or model_config.context_window)
-    return _ModelFiles(folder, tokenizer, model_config.vocab_size or tokenizer.vocab_size, window)
-
-
-def _new_sequence(request: Request, files: _ModelFiles) -> sequences.Sequence:
-    params = request.sampling_params
-    room = files.context_window - len(request.prompt_token_ids)
-    return sequences.Sequence(
-        request=request,
-        channel=OutputChannel(),
-        detokenizer=files.tokenizer.detokenizer(),
-        stop_matcher=StopMatcher(params.stop),
-        seed=secrets.randbits(64) if params.seed is None else params.seed,
-        max_tokens=min(params.max_tokens or room, room),
-    )
-
-
-def _check_prompt(prompt_token_ids: Sequence[int], files: _ModelFiles) -> None:
-    """Refuse what would crash MLX: an id outside the embedding table is a segmentation fault."""
-    if len(prompt_token_ids) == 0:
-        raise RequestError("The prompt is empty; give at least one token.")
-    if len(prompt_token_ids) >= files.context_window:
-        raise ContextLengthError(len(prompt_token_ids), files.context_window)
-    # A set of types, min and max run at C speed: long prompts are checked on event loops too.
-    are_ints = set(map(type, prompt_token_ids)) == {int}
-    if are_ints and min(prompt_token_ids) >= 0 and max(prompt_token_ids) < files.vocab_size:
-        return
-    for position, token_id in enumerate(prompt_token_ids):
-        if type(token_id) is not int or not 0 <= token_id < files.vocab_size:
-            raise TokenIdError(
-                f"The prompt's token {position:,} is {token_id!r:.40}; ids of this model are "
-                f"integers from 0 to {files.vocab_size - 1:,}. Use engine.tokenizer."
-            )
-
-
-def _check_cache_salt(cache_salt: str | None) -> None:
-    if cache_salt is not None and not 0 < len(cache_salt) <= MAX_CACHE_SALT_LENGTH:
-        raise RequestError(
-            f"cache_salt has {len(cache_salt):,} characters; give 1 to {MAX_CACHE_SALT_LENGTH}."
-        )
 
 
 def _engine_error(error: Exception) -> EngineError:

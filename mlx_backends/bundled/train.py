@@ -43,8 +43,9 @@ def main() -> None:
         export.export(options.folder, options.out, options.target, bits=options.bits)
     else:
         from mlx_backends.bundled.training import encoder, lm
+        from mlx_backends.bundled.training.run import Run
 
-        run = lm.Run(
+        run = Run(
             folder=options.folder,
             out=options.out,
             seconds=options.seconds,

@@ -5,7 +5,6 @@ them passages of the same context (InfoNCE). `python -m mlx_backends.bundled.tra
 `train`.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from mlx_backends.bundled.training import common, recall
 from mlx_backends.bundled.training.families import HELD_OUT
 from mlx_backends.bundled.training.generator import Corpus, Generator
-from mlx_backends.bundled.training.lm import Run
+from mlx_backends.bundled.training.run import Run
 from mlx_backends.bundled.training.shapes import EncoderConfig
 
 QUESTION_LENGTH = 48
@@ -292,11 +291,7 @@ def _log(
         name: round(recall_at_1(model, tokenizer, data, run.device), 3)
         for name, data in sets.items()
     }
-    run.out.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(row)
-    print("encoder", line, flush=True)
-    with (run.out / "encoder.log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(line + "\n")
+    run.log("encoder", row)
 
 
 def _save(model: SentenceEncoder, out: Path) -> None:

@@ -1,0 +1,57 @@
+"""Draws facts that share subjects and attributes."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from mlx_backends.bundled.training.families import TYPED_FAMILIES, Fact
+from mlx_backends.bundled.training.lexicon import Names
+
+
+class Facts:
+    """Draws facts of given families."""
+
+    def __init__(self, names: Names, families: Sequence[Any]) -> None:
+        self.rng: random.Random = names.rng
+        self.names = names
+        self.families = list(families)
+        self._weights = [family.weight for family in self.families]
+
+    def draw(self, count: int) -> list[Fact]:
+        """Make facts that share subjects and attributes, with no question in common."""
+        rng = self.rng
+        chosen: list[tuple[Any, Fact]] = []
+        families, weights = self.families, self._weights
+        if rng.random() < 0.3:  # a theme: few kinds of facts, so more near misses
+            families = rng.choices(self.families, self._weights, k=rng.randint(1, 3))
+            weights = [1.0] * len(families)
+        used: set[str] = set()
+        attempts = 0
+        while len(chosen) < count and attempts < 6 * count + 20:
+            attempts += 1
+            if chosen and rng.random() < 0.55:
+                family, fact = self._sibling(rng.choice(chosen))
+            else:
+                family = rng.choices(families, weights)[0]
+                fact = family.make(self.names)
+            if not fact.asks or fact.keys & used:
+                continue
+            used |= fact.keys
+            chosen.append((family, fact))
+        return [fact for _, fact in chosen]
+
+    def _sibling(self, pair: tuple[Any, Fact]) -> tuple[Any, Fact]:
+        """Make a near miss: the same family with some of its key, or another that shares a slot."""
+        rng = self.rng
+        family, fact = pair
+        keys = list(family.keys)
+        if len(keys) > 1:
+            kept = rng.sample(keys, rng.randint(1, len(keys) - 1))
+            return family, family.make(self.names, {key: fact.slots[key] for key in kept})
+        if family.name in TYPED_FAMILIES:
+            return family, family.make(self.names)
+        others = [f for f in self.families if f.name not in TYPED_FAMILIES and keys[0] in f.slots]
+        if not others:
+            return family, family.make(self.names)
+        other = rng.choice(others)
+        return other, other.make(self.names, {keys[0]: fact.slots[keys[0]]})

@@ -1,0 +1,221 @@
+"""A tool with an invented schema, and requests that need it."""
+
+import json
+import random
+from typing import Any
+
+from mlx_backends.bundled.training import grammar, lexicon
+from mlx_backends.bundled.training.grammar import capitalize
+from mlx_backends.bundled.training.lexicon import Names
+
+# A request, its arguments, the result and the answer.
+Call = tuple[str, dict[str, Any], str, str]
+
+
+class InventedTool:
+    """A tool that looks an attribute up, or does something with typed parameters.
+
+    Attributes:
+        schema: In OpenAI's form.
+    """
+
+    def __init__(self, names: Names) -> None:
+        rng = names.rng
+        self.rng, self.names = rng, names
+        self.is_lookup = rng.random() < 0.45
+        self.attribute = rng.choice(lexicon.ATTRIBUTES)
+        self.verb = rng.choice(rng.choice(grammar.VERB_GROUPS))
+        self.thing = grammar.thing_name(names)
+        self.action = f"{self.verb.base} {grammar.indefinite(self.thing)}"
+        parameters = [Parameter(names) for _ in range(rng.choice((1, 2, 2, 3)))]
+        self.parameters = list({item.name: item for item in parameters}.values())
+        name, description, properties = self._lookup() if self.is_lookup else self._action()
+        self.required = list(properties)
+        self.schema = self._schema(name.replace("-", "_"), description, properties)
+
+    def call(self) -> Call:
+        """Make a request that needs this tool."""
+        return self._call_lookup() if self.is_lookup else self._call_action()
+
+    def _schema(self, name: str, description: str, properties: dict[str, Any]) -> dict[str, Any]:
+        rng, required = self.rng, self.required
+        order = rng.random() < 0.5
+        body = (
+            {"type": "object", "properties": properties, "required": required}
+            if order
+            else {"properties": properties, "required": required, "type": "object"}
+        )
+        function = {"name": name, "description": description, "parameters": body}
+        if rng.random() < 0.3:
+            function = {"description": description, "name": name, "parameters": body}
+        schema = {"type": "function", "function": function}
+        if rng.random() < 0.2:
+            schema = {"function": function, "type": "function"}
+        return schema
+
+    def _lookup(self) -> tuple[str, str, dict[str, Any]]:
+        rng, names = self.rng, self.names
+        name = rng.choice(
+            (
+                f"get_{self.attribute}",
+                f"find_{self.attribute}",
+                f"{self.attribute}_of",
+                f"lookup_{self.attribute}",
+                names.identifier(),
+            )
+        )
+        name = name.replace(" ", "_").replace("-", "_")
+        description = rng.choice(
+            (
+                "Return the {a} of {k}.",
+                "Look up the {a} of {k}.",
+                "Get the {a} for {k}.",
+                "{a} of {k}",
+            )
+        )
+        target = names.thing()
+        description = capitalize(description.format(a=self.attribute, k=grammar.indefinite(target)))
+        key = rng.choice(("name", target.replace(" ", "_"), "query", "entity", "subject", "id"))
+        properties = {
+            key: {
+                "type": "string",
+                "description": rng.choice(
+                    (
+                        f"Name of the {target}",
+                        f"The {target}",
+                        f"{target} name",
+                        f"{target} to look up",
+                    )
+                ),
+            }
+        }
+        return name, description, properties
+
+    def _action(self) -> tuple[str, str, dict[str, Any]]:
+        rng, names = self.rng, self.names
+        name = rng.choice(
+            (
+                f"{self.verb.base}_{self.thing}",
+                names.identifier(),
+                f"{self.verb.base}_{self.thing.split()[-1]}",
+            )
+        ).replace(" ", "_")
+        description = capitalize(self.action) + rng.choice(
+            (".", "", f" of the {grammar.component_name(names)}.")
+        )
+        properties = {item.name: item.schema() for item in self.parameters}
+        return name, description, properties
+
+    def _call_lookup(self) -> Call:
+        rng, names = self.rng, self.names
+        entity, value = names.name(), names.value()
+        question = rng.choice(
+            (
+                "What is the {a} of {e}?",
+                "What is the {a} in {e}?",
+                "What is the {a} for {e}?",
+                "How is the {a} in {e}?",
+                "{a} of {e}",
+                "Show the {a} for {e}",
+                "Tell me the {a} of {e}.",
+                "Which {a} does {e} have?",
+                "I need the {a} of {e}.",
+                "Find the {a} for {e}.",
+                "{e}: {a}?",
+                "Use a tool to find the {a} of {e}.",
+            )
+        ).format(a=self.attribute, e=entity)
+        result = rng.choice(
+            (
+                value,
+                json.dumps({self.attribute: value}, ensure_ascii=False),
+                json.dumps({"result": value}, ensure_ascii=False),
+                f"The {self.attribute} of {entity} is {value}.",
+                json.dumps({"name": entity, "value": value}, ensure_ascii=False),
+            )
+        )
+        return capitalize(question), {self.required[0]: entity}, result, value
+
+    def _call_action(self) -> Call:
+        rng, names = self.rng, self.names
+        values = {item.name: item.value() for item in self.parameters}
+        if rng.random() < 0.35:
+            said = [item.say(values[item.name]) for item in self.parameters]
+            told = rng.choice((" and ", ", ", " with ", " to ", " for ", " by ")).join(said)
+            lead = rng.choice(
+                (
+                    self.verb.base,
+                    f"{self.verb.base} {self.thing}",
+                    f"Please {self.verb.base}",
+                    f"Can you {self.verb.base}",
+                    f"I want to {self.verb.base}",
+                )
+            )
+            status = rng.choice(("done", "ok", names.code(), names.quantity()))
+            return (
+                capitalize(f"{lead} {told}") + rng.choice((".", "?", "")),
+                values,
+                json.dumps({"result": status}),
+                status,
+            )
+        told = ", ".join(
+            rng.choice(("{n} {v}", "the {n} is {v}", "{n}: {v}", "{n} = {v}")).format(
+                n=item.spoken, v=item.say(values[item.name])
+            )
+            for item in self.parameters
+        )
+        question = rng.choice(
+            (
+                "Please {a} with {t}.",
+                "{a}: {t}.",
+                "Can you {a}? {t}.",
+                "I want to {a}, {t}.",
+                "{a} ({t})",
+                "Could you {a} for me, with {t}?",
+            )
+        ).format(a=self.action, t=told)
+        status = rng.choice(("done", "ok", names.code(), names.quantity()))
+        result = rng.choice(
+            (status, json.dumps({"status": status}), json.dumps({"result": status}))
+        )
+        return capitalize(question), values, result, status
+
+
+class Parameter:
+    """One typed parameter of an invented tool."""
+
+    def __init__(self, names: Names) -> None:
+        rng = names.rng
+        self.rng: random.Random = rng
+        self.names = names
+        self.spoken = rng.choice((*lexicon.ATTRIBUTES, names.thing(), names.thing(), names.word()))
+        self.name = self.spoken.replace(" ", "_").replace("-", "_")
+        self.type = rng.choice(("string", "string", "integer", "integer", "number", "boolean"))
+
+    def schema(self) -> dict[str, Any]:
+        result: dict[str, Any] = {"type": self.type}
+        if self.rng.random() < 0.5:
+            result["description"] = f"The {self.spoken}"
+        return result
+
+    def value(self) -> Any:
+        rng = self.rng
+        if self.type == "integer":
+            return rng.randint(0, 9999) if rng.random() < 0.6 else rng.randint(1, 64)
+        if self.type == "number":
+            return round(rng.uniform(0, 100), rng.choice((1, 2)))
+        if self.type == "boolean":
+            return rng.random() < 0.5
+        return rng.choice(
+            (
+                self.names.name,
+                self.names.word,
+                self.names.code,
+                self.names.phrase,
+                lambda: rng.choice(lexicon.COLORS),
+            )
+        )()
+
+    @staticmethod
+    def say(value: Any) -> str:
+        return str(value).lower() if isinstance(value, bool) else str(value)

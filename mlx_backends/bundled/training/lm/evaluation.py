@@ -1,0 +1,84 @@
+"""Evaluation of the chat model while it trains, on the evaluation side of every split."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mlx_backends.bundled.training.families import HELD_OUT, HELD_OUT_REWORDED
+from mlx_backends.bundled.training.generator import (
+    Conversation,
+    Corpus,
+    Generator,
+    Item,
+    answer_text,
+)
+from mlx_backends.bundled.training.lm.batches import Encoded, pad
+from mlx_backends.bundled.training.lm.model import ANSWER, LanguageModel
+from mlx_backends.text.grounding import grounded_messages
+
+
+def _asked(
+    generator: Generator, count: int, items: int, *, refuse: bool = False, as_json: bool = False
+) -> list[Conversation]:
+    result = []
+    while len(result) < items:
+        context = generator.context(count, real=0.0, filler=0.3)
+        found = [item for item in context.items if (item.answer is None) == refuse]
+        if found:
+            result.append(_single(context.passages, found[0], as_json=as_json))
+    return result
+
+
+def _single(passages: list[str], item: Item, *, as_json: bool = False) -> Conversation:
+    question = item.question + (" Answer as JSON." if as_json else "")
+    answer = answer_text(item, as_json=as_json)
+    return Conversation(
+        [*grounded_messages(question, passages), {"role": "assistant", "content": answer}]
+    )
+
+
+def evaluation_sets(folder: Path, items: int) -> dict[str, list[str]]:
+    """Make small sets on the evaluation side of every split."""
+    corpus = Corpus.load(folder / "prose.json.gz", held_out=True)
+    known = Generator(7, corpus, held_out=True)
+    unseen = Generator(8, corpus, held_out=True, families=HELD_OUT)
+    sets = {f"facts_{n}": _asked(known, n, items) for n in (1, 4, 8, 12)}
+    sets["unseen_4"] = _asked(unseen, 4, items)
+    reworded = Generator(8, corpus, held_out=True, families=HELD_OUT_REWORDED)
+    sets["reworded_4"] = _asked(reworded, 4, items)
+    sets["refuse_4"] = _asked(known, 4, items, refuse=True)
+    sets["json_4"] = _asked(known, 4, items, as_json=True)
+    prose = []
+    while len(prose) < items:
+        context = known.prose_context(3)
+        found = [item for item in context.items if item.answer is not None]
+        prose += [_single(context.passages, item) for item in found[:1]]
+    sets["prose_3"] = prose
+    sets["tool"] = [known.tool_conversation() for _ in range(items // 2)]
+    return {name: [item.text() for item in conversations] for name, conversations in sets.items()}
+
+
+@torch.no_grad()
+def exact_match(model: LanguageModel, encode: Encoded, texts: list[str], device: str) -> float:
+    """Share of assistant turns whose every token is the most likely one.
+
+    Equal to greedy decoding, because each turn has one right text.
+    """
+    right = total = 0
+    for start in range(0, len(texts), 32):
+        pool = list(encode(texts[start : start + 32]))
+        length = -(-max(len(ids) for ids, _ in pool) // 128) * 128
+        ids, kinds = (torch.from_numpy(array) for array in pad(pool, length))
+        ids = ids.to(device).long()
+        x = model.hidden(ids)
+        best = F.linear(x, model.embed_tokens.weight.to(x.dtype)).argmax(-1).view(ids.shape)
+        good = (best[:, :-1] == ids[:, 1:]).cpu().numpy()
+        answers = kinds[:, 1:].numpy() == ANSWER
+        for row_good, row_answers in zip(good, answers, strict=True):
+            edges = np.flatnonzero(np.diff(np.concatenate(([0], row_answers, [0]))))
+            for begin, end in edges.reshape(-1, 2):
+                right += bool(row_good[begin:end].all())
+                total += 1
+    return right / max(1, total)

@@ -1,0 +1,44 @@
+"""Options of a training run, and its log."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Options of a training run.
+
+    Attributes:
+        folder: Holds `tokenizer.json` and `prose.json.gz`.
+        out: Where the weights and the log go.
+        seconds: Wall-clock budget of the loop.
+        workers: Processes that generate text.
+        tokens: Tokens of a batch, padding included.
+        device: ``cuda`` or ``cpu``.
+        eval_every_s: Seconds between evaluations.
+        resume: Weights to start from (folder with `lm-*.safetensors`).
+    """
+
+    folder: Path
+    out: Path
+    seconds: float
+    workers: int = 14
+    tokens: int = 49_152
+    device: str = "cuda"
+    eval_every_s: float = 60.0
+    eval_items: int = 160
+    muon_rate: float = 4e-3
+    adam_rate: float = 2e-3
+    quantize_from: float = 0.75
+    resume: Path | None = None
+    seed: int = 0
+
+    def log(self, what: str, row: dict[str, Any]) -> None:
+        """Print a row and append it to the log of `what`."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        line = json.dumps(row)
+        print(what, line, flush=True)
+        with (self.out / f"{what}.log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")

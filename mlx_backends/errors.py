@@ -111,3 +111,17 @@ class MemoryLimitError(EngineError):
 
 class NumericalError(EngineError):
     """The model produced NaN or infinite logits or vectors."""
+
+
+def as_typed(error: Exception, failed: str) -> MLXBackendsError:
+    """The error itself if it is one of this package, else an ``EngineError`` that it caused.
+
+    Args:
+        error: What was raised.
+        failed: What failed, as the subject of the message.
+    """
+    if isinstance(error, MLXBackendsError):
+        return error
+    typed = EngineError(f"{failed} failed: {type(error).__name__}: {error!s:.500}")
+    typed.__cause__ = error
+    return typed

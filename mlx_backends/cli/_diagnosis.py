@@ -1,6 +1,5 @@
 """Facts about this installation and about models on disk, as plain values."""
 
-import json
 import os
 import platform
 from importlib import metadata
@@ -11,6 +10,7 @@ import mlx.core as mx
 
 from mlx_backends import bundled, fast_blas
 from mlx_backends.errors import ModelError
+from mlx_backends.json_file import read_json
 from mlx_backends.models.model_config import read_model_config
 from mlx_backends.models.source import model_folder
 from mlx_backends.text.tokenizer import Tokenizer
@@ -92,7 +92,7 @@ def needs(folder: Path) -> dict[str, Any]:
 
 def _kv_bytes(folder: Path, num_tokens: int) -> int | None:
     """Bytes of keys and values of full attention in every layer; None for encoders."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json", dict)
     config = {**config, **config.get("text_config", {})}
     try:
         num_heads = config["num_attention_heads"]

@@ -28,9 +28,8 @@ from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.errors import (
     EngineClosedError,
-    EngineError,
-    MLXBackendsError,
     OverloadedError,
+    as_typed,
 )
 from mlx_backends.models.source import BUNDLED
 from mlx_backends.text.tokenizer import Tokenizer
@@ -259,7 +258,7 @@ class Engine:
 
     def _fail_all(self, error: Exception) -> None:
         """End every request that was accepted so far."""
-        typed = error if isinstance(error, MLXBackendsError) else _engine_error(error)
+        typed = as_typed(error, "The engine")
         with self._lock:
             arrived = list(self._incoming)
             self._incoming.clear()
@@ -280,12 +279,6 @@ class Engine:
         self._loop = None
         gc.collect()  # a model's modules refer to each other
         _clear_mlx_cache()
-
-
-def _engine_error(error: Exception) -> EngineError:
-    typed = EngineError(f"The engine failed: {type(error).__name__}: {error!s:.500}")
-    typed.__cause__ = error
-    return typed
 
 
 def _clear_mlx_cache() -> None:

@@ -7,7 +7,7 @@ from mlx_backends.engine.interface import EngineStats
 from mlx_backends.engine.runner import Runner, StepResult
 from mlx_backends.engine.scheduler import Scheduler, Step
 from mlx_backends.engine.sequence import Sequence
-from mlx_backends.errors import EngineError, MLXBackendsError, NumericalError
+from mlx_backends.errors import MLXBackendsError, NumericalError, as_typed
 from mlx_backends.text.tokenizer import Tokenizer
 
 
@@ -70,7 +70,7 @@ class Loop:
         try:
             self._runner.prefill(chunk)
         except Exception as error:
-            self._fail(chunk.sequence, _typed(error))
+            self._fail(chunk.sequence, as_typed(error, "A step of the model"))
             return
         self._count(prompt_tokens=chunk.stop - chunk.start)
 
@@ -81,7 +81,7 @@ class Loop:
             results = self._runner.decode_step(step.decode)
         except Exception as error:
             for sequence in step.decode:
-                self._fail(sequence, _typed(error))
+                self._fail(sequence, as_typed(error, "A step of the model"))
             return
         for sequence, result in zip(step.decode, results, strict=True):
             self._update(sequence, result)
@@ -163,14 +163,6 @@ class Loop:
         self._stats = replace(
             stats, **{name: getattr(stats, name) + value for name, value in increments.items()}
         )
-
-
-def _typed(error: Exception) -> MLXBackendsError:
-    if isinstance(error, MLXBackendsError):
-        return error
-    typed = EngineError(f"The model failed while it ran: {type(error).__name__}: {error!s:.500}")
-    typed.__cause__ = error
-    return typed
 
 
 def _numerical_error(sequence: Sequence) -> NumericalError:

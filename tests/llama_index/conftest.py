@@ -46,7 +46,7 @@ class EndlessEngine(MockEngine):
 
     @property
     def aborted(self) -> list[bool]:
-        return [handle._channel.is_abandoned for handle in self.handles]
+        return [handle.is_aborted for handle in self.handles]
 
 
 class FakeEmbedder:

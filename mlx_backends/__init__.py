@@ -11,7 +11,7 @@ from mlx_backends import fast_blas
 from mlx_backends._version import __version__
 
 if TYPE_CHECKING:
-    from mlx_backends.config import EmbedderConfig, EngineConfig
+    from mlx_backends.config import EmbedderConfig, EngineConfig, RerankerConfig
     from mlx_backends.core import (
         FinishReason,
         Logprob,
@@ -44,10 +44,11 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from mlx_backends.pooling.embedder import Embedder
+    from mlx_backends.pooling.reranker import Reranked, Reranker
     from mlx_backends.registry import load
 
 _MODULES = {
-    "config": ("EmbedderConfig", "EngineConfig"),
+    "config": ("EmbedderConfig", "EngineConfig", "RerankerConfig"),
     "core": (
         "FinishReason",
         "Logprob",
@@ -80,6 +81,7 @@ _MODULES = {
         "UnsupportedModelError",
     ),
     "pooling.embedder": ("Embedder",),
+    "pooling.reranker": ("Reranked", "Reranker"),
     "registry": ("load",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -109,6 +111,9 @@ __all__ = [
     "Request",
     "RequestError",
     "RequestMetrics",
+    "Reranked",
+    "Reranker",
+    "RerankerConfig",
     "SamplingParams",
     "TokenIdError",
     "TokenLogprobs",

@@ -55,6 +55,7 @@ class SamplingParams:
         logprobs: Report the log-probability of every token.
         top_logprobs: Report so many likeliest alternatives at every position; implies
             ``logprobs``.
+        skip_special_tokens: Leave control tokens out of the text.
 
     Raises:
         ConfigError: A value has the wrong type or is out of its range.
@@ -76,6 +77,7 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: bool = False
     top_logprobs: int = 0
+    skip_special_tokens: bool = True
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
@@ -163,11 +165,13 @@ class Usage:
         prompt_tokens: All prompt tokens, cached ones included.
         completion_tokens: Tokens generated, the end-of-sequence token included.
         cached_tokens: Prompt tokens whose KV entries were reused instead of computed.
+        cache_creation_tokens: Prompt tokens whose KV entries were computed and kept for others.
     """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    cache_creation_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

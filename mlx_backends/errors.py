@@ -10,6 +10,8 @@ MLXBackendsError
 │   └── ChatTemplateError                 the template is missing, unsafe, too slow or raised
 ├── RequestError (ValueError)             what the caller asked for cannot be served
 │   ├── ContextLengthError                the prompt does not fit the context window
+│   ├── GrammarError                      a grammar is malformed, too complex or cannot be met
+│   │   └── GrammarBudgetError            not within ``max_tokens``
 │   └── TokenIdError                      a token id is outside the vocabulary
 └── EngineError (RuntimeError)            the engine cannot serve, whatever is asked
     ├── EngineClosedError
@@ -83,6 +85,28 @@ class ContextLengthError(RequestError):
         )
         self.prompt_tokens = prompt_tokens
         self.context_window = context_window
+
+
+class GrammarError(RequestError):
+    """A schema, pattern or grammar is malformed, too complex, or no text belongs to it."""
+
+
+class GrammarBudgetError(GrammarError):
+    """No completion that fits ``max_tokens`` belongs to the grammar.
+
+    Attributes:
+        needed_tokens: Length of the shortest completion found; None if none was found.
+        max_tokens: What the request allows, context window included.
+    """
+
+    def __init__(self, needed_tokens: int | None, max_tokens: int) -> None:
+        needed = "more" if needed_tokens is None else f"about {needed_tokens:,} tokens"
+        super().__init__(
+            f"The grammar cannot be satisfied within {max_tokens:,} tokens; it needs {needed}. "
+            "Raise max_tokens, shorten the prompt, or ask for less."
+        )
+        self.needed_tokens = needed_tokens
+        self.max_tokens = max_tokens
 
 
 class TokenIdError(RequestError):

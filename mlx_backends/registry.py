@@ -1,4 +1,4 @@
-"""One engine and one embedder per configuration in a process, shared by everything that asks.
+"""One engine, embedder or reranker per configuration in a process, shared by all that ask.
 
 Adapters get their engines here, so a chain and a query engine that name the same model hold its
 weights once.
@@ -10,16 +10,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlx_backends.config import EmbedderConfig, EngineConfig, model_from_environment
+from mlx_backends.config import (
+    EmbedderConfig,
+    EngineConfig,
+    RerankerConfig,
+    model_from_environment,
+)
 
 if TYPE_CHECKING:
     from mlx_backends.engine.engine import Engine
     from mlx_backends.pooling.embedder import Embedder
+    from mlx_backends.pooling.reranker import Reranker
 
-T = TypeVar("T", "Engine", "Embedder")
+T = TypeVar("T", "Engine", "Embedder", "Reranker")
 _lock = threading.Lock()
 _engines: dict[EngineConfig, "Engine"] = {}
 _embedders: dict[EmbedderConfig, "Embedder"] = {}
+_rerankers: dict[RerankerConfig, "Reranker"] = {}
 
 
 def get_engine(config: EngineConfig) -> "Engine":
@@ -54,17 +61,28 @@ def get_embedder(config: EmbedderConfig) -> "Embedder":
     return _get(_embedders, config, lambda: Embedder(config))
 
 
+def get_reranker(config: RerankerConfig) -> "Reranker":
+    """The shared reranker of this configuration; weights load at its first pair."""
+    from mlx_backends.pooling.reranker import Reranker
+
+    config = replace(config, model=config.model or model_from_environment("reranker"))
+    return _get(_rerankers, config, lambda: Reranker(config))
+
+
 def close_all() -> None:
-    """Close all shared engines and embedders and free their memory."""
+    """Close all shared engines, embedders and rerankers and free their memory."""
     with _lock:
-        closing = [*_engines.values(), *_embedders.values()]
-        _engines.clear()
-        _embedders.clear()
+        closing: list[Engine | Embedder | Reranker]
+        closing = [*_engines.values(), *_embedders.values(), *_rerankers.values()]
+        for pool in (_engines, _embedders, _rerankers):
+            pool.clear()
     for shared in closing:
         shared.close()
 
 
-def _get(pool: dict, config: EngineConfig | EmbedderConfig, make: Callable[[], T]) -> T:
+def _get(
+    pool: dict, config: EngineConfig | EmbedderConfig | RerankerConfig, make: Callable[[], T]
+) -> T:
     with _lock:
         shared = pool.get(config)
         if shared is None or shared.is_closed:

@@ -1,50 +1,215 @@
-"""Measure a bundled model: ``python -m mlx_backends.bundled.evaluate lm|encoder``. Runs on MLX.
+"""Measure a bundled model: ``python -m mlx_backends.bundled.evaluate lm|encoder|reranker|docs``.
 
-Needs the collection of real prose that ``python -m mlx_backends.bundled.train prepare`` writes; its
-evaluation side and all evaluation names and families are asserted never to occur in training.
+``docs`` asks the chat model about this project's documentation, retrieval included. The others need
+the collection of real prose that ``python -m mlx_backends.bundled.train prepare`` writes. What is
+measured never occurs in training: that is checked first. Runs on any build of MLX.
 """
 
 import argparse
-import json
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlx_backends import bundled
+from mlx_backends.bundled.figures import Figure, Figures, update_card, weights_digest
+from mlx_backends.config import ModelKind
+
+if TYPE_CHECKING:
+    from mlx_backends.bundled.evaluation.chat import Constrain
+    from mlx_backends.bundled.evaluation.chat_model import Constraint
+    from mlx_backends.pooling.embedder import Embedder
+
+Measure = Callable[[Path], list[Figure]]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mlx_backends.bundled.evaluate", description=__doc__
+        prog="python -m mlx_backends.bundled.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("lm", "encoder"))
-    parser.add_argument("--items", type=int, default=1000, help="items of each row")
-    parser.add_argument("--inputs", type=Path, default=Path("build/bundled"))
-    parser.add_argument("--model", type=Path, help="another folder than the shipped one")
-    parser.add_argument(
-        "--unquantized", type=Path, help="folder of lm-*.safetensors, measured instead"
-    )
-    parser.add_argument("--show", action="store_true", help="print the wrong answers")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    add = parser.add_argument
+    add("what", choices=("lm", "encoder", "reranker", "docs"))
+    add("--items", type=int, default=1000, help="items of each row")
+    add("--rows", nargs="*", default=[], metavar="TEXT", help="rows with one of these in the name")
+    add("--model", type=Path, help="model folder; the shipped one if not given")
+    add("--weights", type=Path, help="folder of lm-*.safetensors that `train lm` wrote, instead")
+    add("--bits", type=int, choices=(2, 3, 4, 6, 8, 16), help="of --weights; 16 if not given")
+    add("--compare", type=Path, metavar="WEIGHTS", help="measure these unquantized weights too")
+    add("--inputs", type=Path, default=Path("build/bundled"), help="what `train prepare` wrote")
+    add("--project", type=Path, default=Path(), help="folder with docs/ and README.md")
+    add("--questions", type=Path, default=Path("tests/end_to_end/docs_questions.toml"))
+    add("--leak-samples", type=int, default=2000, help="training conversations searched for leaks")
+    add("--show", action="store_true", help="print the wrong answers")
+    add("--json", type=Path, help="write the figures here")
+    add("--read", type=Path, metavar="JSON", help="take figures from here instead of measuring")
+    add("--update-card", action="store_true", help="write the figures into the model card")
     return parser
 
 
 def main() -> None:
-    """Measure and print."""
-    from mlx_backends import bundled
-    from mlx_backends.bundled.training import measure
-
+    """Measure, print, and write what was asked for."""
     options = _parser().parse_args()
-    measure.assert_held_out(options.inputs)
-    folder = options.model or bundled.path(options.what)
-    if options.what == "encoder":
-        report = measure.timed(lambda: measure.measure_encoder(folder, options.inputs))
-    elif options.unquantized:
-        report = measure.timed(
-            lambda: measure.measure_unquantized(options.inputs, options.unquantized, options.items)
-        )
-    else:
-        report = measure.timed(
-            lambda: measure.measure_lm(folder, options.inputs, options.items, show=options.show)
-        )
+    started = time.perf_counter()
+    figures = Figures.load(options.read) if options.read else _measure(options)
+    print(figures.markdown())
+    print(f"{time.perf_counter() - started:.0f} s")
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        figures.save(options.json)
+    if options.update_card:
+        update_card(bundled.path(_kind(options)), figures)
+
+
+def _measure(options: argparse.Namespace) -> Figures:
+    if options.what != "docs":
+        from mlx_backends.bundled.evaluation.held_out import assert_held_out
+
+        assert_held_out(_collection(options), conversations=options.leak_samples)
+    kind = _kind(options)
+    measure: Measure = {
+        "lm": lambda folder: _measure_chat(options, folder),
+        "encoder": lambda folder: _measure_encoder(options, folder),
+        "reranker": lambda folder: _measure_reranker(options, folder),
+        "docs": lambda folder: _measure_docs(options, folder),
+    }[options.what]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.model or bundled.path(kind)
+        if options.weights:
+            folder = _exported(options, options.weights, options.bits or 16, Path(scratch) / "own")
+        rows = measure(folder)
+        if options.compare:
+            rows = _compared(
+                rows, measure(_exported(options, options.compare, 16, Path(scratch) / "16"))
+            )
+        return Figures(kind, weights_digest(folder), rows)
+
+
+def _kind(options: argparse.Namespace) -> ModelKind:
+    return "lm" if options.what == "docs" else options.what
+
+
+def _exported(options: argparse.Namespace, weights: Path, bits: int, folder: Path) -> Path:
+    """Write trained weights as a model folder."""
+    from mlx_backends.bundled.training import export
+
+    if bits == 16:
+        export.write_lm_bf16(options.inputs, weights, folder)
+    else:
+        exact = folder.with_name("exact")
+        export.write_lm_bf16(options.inputs, weights, exact)
+        export.quantize_lm(exact, folder, bits=bits)
+    return folder
+
+
+def _compared(rows: list[Figure], unquantized: list[Figure]) -> list[Figure]:
+    exact = {row.name: row.value for row in unquantized}
+    return [replace(row, unquantized=exact[row.name]) for row in rows]
+
+
+def _collection(options: argparse.Namespace) -> Path:
+    return options.inputs / "prose.json.gz"
+
+
+def _measure_chat(options: argparse.Namespace, folder: Path) -> list[Figure]:
+    from mlx_backends.bundled.evaluation import chat
+    from mlx_backends.bundled.evaluation.chat_model import ChatModel
+    from mlx_backends.bundled.evaluation.held_out_prose import HeldOutProse
+
+    model = ChatModel(folder)
+    return chat.measure(
+        chat.rows_named(options.rows),
+        HeldOutProse.load(_collection(options)),
+        options.items,
+        model.generate,
+        model.count,
+        constrain=_grammar(folder),
+        on_wrong=_show_wrong if options.show else None,
+    )
+
+
+def _grammar(folder: Path) -> "Constrain | None":
+    """Make the grammar of tool calls; None without llguidance, and the row is left out."""
+    try:
+        from mlx_backends.grammar.tools import ANY, tool_constraint
+    except ImportError as error:
+        print(f"left out: tool calls with grammar ({error})")
+        return None
+    from mlx_backends.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_folder(folder)
+
+    def constrain(tools: list[dict[str, Any]], max_tokens: int) -> "Constraint":
+        constraint = tool_constraint(tokenizer, tools, ANY, max_tokens=max_tokens)
+        assert constraint is not None, "a call is asked for, so there is a grammar"
+        return constraint
+
+    return constrain
+
+
+def _show_wrong(row: str, question: str, got: str, wanted: str) -> None:
+    print(f"{row}: {question[-120:]!r}\n  got {got!r}, not {wanted!r}")
+
+
+def _measure_docs(options: argparse.Namespace, folder: Path) -> list[Figure]:
+    from mlx_backends.bundled.evaluation import docs_questions as docs
+    from mlx_backends.bundled.evaluation.chat_model import ChatModel
+
+    questions, unanswerable = docs.read_questions(options.questions)
+    pages = docs.pages_of(options.project)
+    if stale := docs.stale(questions, pages):
+        raise SystemExit("\n".join(["The pages no longer say:", *stale]))
+    with _embedder() as embedder:
+        library = docs.build_docs_library(pages, embedder)
+        answered = docs.answer_all(
+            questions, unanswerable, library, embedder, ChatModel(folder).generate
+        )
+    for item in answered:
+        if options.show and not item.is_right:
+            found = "found" if item.is_found else "not found"
+            print(f"{item.ask} ({found}) got {item.answer!r}")
+    return docs.figures(answered)
+
+
+def _measure_encoder(options: argparse.Namespace, folder: Path) -> list[Figure]:
+    from mlx_backends.bundled.evaluation import retrieval
+    from mlx_backends.bundled.evaluation.held_out_prose import HeldOutProse
+
+    prose = HeldOutProse.load(_collection(options))
+    with _embedder(folder) as embedder:
+        return retrieval.measure_encoder(prose, options.items, embedder.embed)
+
+
+def _measure_reranker(options: argparse.Namespace, folder: Path) -> list[Figure]:
+    from mlx_backends.bundled.evaluation import retrieval
+    from mlx_backends.bundled.evaluation.held_out_prose import HeldOutProse
+    from mlx_backends.config import RerankerConfig
+    from mlx_backends.pooling.reranker import Reranker
+
+    prose = HeldOutProse.load(_collection(options))
+    config = RerankerConfig(model=str(folder), on_overflow="truncate")
+    with _embedder() as embedder, contextlib.closing(Reranker(config)) as reranker:
+        return retrieval.measure_reranker(
+            prose,
+            options.items,
+            embedder.embed,
+            lambda question, texts: reranker.scores([(question, text) for text in texts]),
+        )
+
+
+@contextlib.contextmanager
+def _embedder(folder: Path | None = None) -> Iterator["Embedder"]:
+    from mlx_backends.config import EmbedderConfig
+    from mlx_backends.pooling.embedder import Embedder
+
+    model = str(folder or bundled.path("encoder"))
+    with contextlib.closing(
+        Embedder(EmbedderConfig(model=model, on_overflow="truncate"))
+    ) as embedder:
+        yield embedder
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train a bundled model: ``python -m mlx_backends.bundled.train lm|encoder``. Needs torch.
+"""Train a bundled model: ``python -m mlx_backends.bundled.train lm|encoder|reranker``. Needs torch.
 
 First make the two inputs in ``--folder``: ``prepare`` collects real prose from the installed
 packages and learns the tokenizer. The weights go to ``--out``; ``export`` turns them into the
@@ -14,17 +14,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mlx_backends.bundled.train", description=__doc__
     )
-    parser.add_argument("what", choices=("prepare", "lm", "encoder", "export"))
+    parser.add_argument("what", choices=("prepare", "lm", "encoder", "reranker", "export"))
     parser.add_argument("--folder", type=Path, default=Path("build/bundled"))
+    parser.add_argument("--manuals", type=Path, help="unpacked Debian documentation packages")
     parser.add_argument("--out", type=Path, default=Path("build/bundled/out"))
     parser.add_argument("--target", type=Path, default=Path(__file__).parent)
     parser.add_argument("--seconds", type=float, default=540)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--tokens", type=int, default=49_152)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--eval-every", type=float, default=60)
+    parser.add_argument("--eval-items", type=int, default=160)
     parser.add_argument("--bits", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -36,13 +39,13 @@ def main() -> None:
     if options.what == "prepare":
         from mlx_backends.bundled.training import prepare
 
-        prepare.prepare(options.folder)
+        prepare.prepare(options.folder, options.manuals)
     elif options.what == "export":
         from mlx_backends.bundled.training import export
 
         export.export(options.folder, options.out, options.target, bits=options.bits)
     else:
-        from mlx_backends.bundled.training import encoder, lm
+        from mlx_backends.bundled.training import encoder, lm, reranker
         from mlx_backends.bundled.training.run import Run
 
         run = Run(
@@ -52,12 +55,14 @@ def main() -> None:
             workers=options.workers,
             tokens=options.tokens,
             device=options.device,
+            gpus=options.gpus,
             resume=options.resume,
             muon_rate=options.rate,
             eval_every_s=options.eval_every,
+            eval_items=options.eval_items,
             seed=options.seed,
         )
-        (lm if options.what == "lm" else encoder).train(run)
+        {"lm": lm, "encoder": encoder, "reranker": reranker}[options.what].train(run)
 
 
 if __name__ == "__main__":

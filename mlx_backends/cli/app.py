@@ -10,10 +10,12 @@ from mlx_backends.cli.ask import ask
 from mlx_backends.cli.chat import chat
 from mlx_backends.cli.doctor import doctor
 from mlx_backends.cli.embed import embed
+from mlx_backends.cli.models import models
+from mlx_backends.cli.rerank import rerank
 
 app = typer.Typer(
     name="mlx-backends",
-    help="Local language models on MLX: ask documents, chat, embed.",
+    help="Local language models on MLX: ask documents, chat, embed, rerank.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -21,7 +23,9 @@ app = typer.Typer(
 app.command()(ask)
 app.command()(chat)
 app.command()(embed)
+app.command()(rerank)
 app.command()(doctor)
+app.command()(models)
 
 
 def _print_version(is_asked: bool) -> None:

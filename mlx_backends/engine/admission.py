@@ -4,10 +4,12 @@ import secrets
 from collections.abc import Sequence as Seq
 
 from mlx_backends.core import Request
+from mlx_backends.engine.constraint import Constraint
 from mlx_backends.engine.handle import OutputChannel
 from mlx_backends.engine.model_files import ModelFiles
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.errors import ContextLengthError, RequestError, TokenIdError
+from mlx_backends.grammar.spec import Grammar
 from mlx_backends.text.stop import StopMatcher
 
 MAX_CACHE_SALT_LENGTH = 256
@@ -49,15 +51,35 @@ def check_cache_salt(cache_salt: str | None) -> None:
         )
 
 
-def new_sequence(request: Request, files: ModelFiles) -> Sequence:
-    """The running state of a checked request, with its completion bounded by the context window."""
+def new_sequence(request: Request, files: ModelFiles, grammar: Grammar | None = None) -> Sequence:
+    """The running state of a checked request, with its completion bounded by the context window.
+
+    Raises:
+        GrammarError: The grammar is malformed, too complex, or cannot be satisfied within
+            ``max_tokens``.
+    """
     params = request.sampling_params
     room = files.context_window - len(request.prompt_token_ids)
+    max_tokens = min(params.max_tokens or room, room)
     return Sequence(
         request=request,
         channel=OutputChannel(),
-        detokenizer=files.tokenizer.detokenizer(),
+        detokenizer=files.tokenizer.detokenizer(skip_special_tokens=params.skip_special_tokens),
         stop_matcher=StopMatcher(params.stop),
         seed=secrets.randbits(64) if params.seed is None else params.seed,
-        max_tokens=min(params.max_tokens or room, room),
+        max_tokens=max_tokens,
+        constraint=_constraint(grammar, files, request.prompt_token_ids, max_tokens),
+    )
+
+
+def _constraint(
+    grammar: Grammar | None, files: ModelFiles, prompt_token_ids: Seq[int], max_tokens: int
+) -> Constraint | None:
+    if grammar is None:
+        return None
+    # Here, not at the top: most requests need no llguidance.
+    from mlx_backends.grammar.constraint import compile_grammar
+
+    return compile_grammar(
+        grammar, files.tokenizer, max_tokens=max_tokens, prompt_token_ids=prompt_token_ids
     )

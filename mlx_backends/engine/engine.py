@@ -31,6 +31,7 @@ from mlx_backends.errors import (
     OverloadedError,
     as_typed,
 )
+from mlx_backends.grammar.spec import Grammar
 from mlx_backends.models.source import BUNDLED
 from mlx_backends.text.tokenizer import Tokenizer
 from mlx_backends.worker import Worker, shared_worker
@@ -106,6 +107,7 @@ class Engine:
         request_id: str | None = None,
         priority: int = 0,
         cache_salt: str | None = None,
+        grammar: Grammar | None = None,
     ) -> RequestHandle:
         """Queue a request and return at once. Read it with ``stream`` or ``astream``.
 
@@ -115,8 +117,11 @@ class Engine:
             request_id: A name of your own for the outputs.
             priority: Smaller runs first.
             cache_salt: Requests reuse cached prompts only of requests with the same salt.
+            grammar: What the completion must look like; it then always does, and ends.
 
         Raises:
+            GrammarError: The grammar is malformed, too complex, or cannot be satisfied within
+                ``max_tokens``.
             RequestError: The prompt is empty, too long or holds ids outside the vocabulary.
             OverloadedError: Too many requests wait.
             EngineClosedError: The engine was closed.
@@ -134,7 +139,7 @@ class Engine:
             priority=priority,
             cache_salt=cache_salt,
         )
-        sequence = new_sequence(request, files)
+        sequence = new_sequence(request, files, grammar)
         self._enqueue(sequence)
         return RequestHandle(request, sequence.channel)
 

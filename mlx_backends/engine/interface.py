@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from mlx_backends.core import SamplingParams, TokenOutput
 from mlx_backends.engine.handle import RequestHandle
+from mlx_backends.grammar.spec import Grammar
+from mlx_backends.text.reasoning import ReasoningFormat
+from mlx_backends.text.tool_formats import ToolFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,18 @@ class ChatTokenizer(Protocol):
 
     @property
     def has_chat_template(self) -> bool: ...
+
+    @property
+    def added_token_ids(self) -> Mapping[str, int]: ...
+
+    @property
+    def special_token_ids(self) -> frozenset[int]: ...
+
+    @property
+    def tool_format(self) -> ToolFormat | None: ...
+
+    @property
+    def reasoning_format(self) -> ReasoningFormat | None: ...
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]: ...
 
@@ -83,6 +98,7 @@ class GenerationEngine(Protocol):
         request_id: str | None = None,
         priority: int = 0,
         cache_salt: str | None = None,
+        grammar: Grammar | None = None,
     ) -> RequestHandle:
         """Queue a request and return at once; errors in the request itself raise here."""
         ...

@@ -84,7 +84,10 @@ class Loop:
                 self._fail(sequence, as_typed(error, "A step of the model"))
             return
         for sequence, result in zip(step.decode, results, strict=True):
-            self._update(sequence, result)
+            try:
+                self._update(sequence, result)
+            except Exception as error:
+                self._fail(sequence, as_typed(error, "The end of a step"))
 
     def _update(self, sequence: Sequence, result: StepResult) -> None:
         """Take in a token: turn it into text, see whether it is the last, hand it out."""
@@ -92,28 +95,29 @@ class Loop:
             self._fail(sequence, _numerical_error(sequence))
             return
         sequence.append(result.token_id)
+        token_id = sequence.output_token_ids[-1]
         self._count(completion_tokens=1, prompt_tokens=len(sequence.output_token_ids) == 1)
         reason = sequence.finish_reason(self._tokenizer.eos_token_ids)
         text, stop_string = self._new_text(sequence, reason)
         output = TokenOutput(
             request_id=sequence.request_id,
-            token_ids=(result.token_id,),
+            token_ids=(token_id,),
             text=text,
-            logprobs=self._logprobs(sequence, result),
+            logprobs=self._logprobs(token_id, result),
         )
         if stop_string is not None:
             self._finish(sequence, FinishReason.STOP, output, stop_string)
         elif reason is not None:
-            is_stop_id = result.token_id in sequence.params.stop_token_ids
-            self._finish(sequence, reason, output, result.token_id if is_stop_id else None)
+            is_stop_id = token_id in sequence.params.stop_token_ids
+            self._finish(sequence, reason, output, token_id if is_stop_id else None)
         else:
             sequence.channel.put(output)
 
     def _new_text(self, sequence: Sequence, reason: FinishReason | None) -> tuple[str, str | None]:
         """Text that the last token decided, and the stop string that it completed, if any."""
         matcher, detokenizer = sequence.stop_matcher, sequence.detokenizer
-        ends_text = reason is FinishReason.STOP  # the ending token is not part of the text
-        decoded = "" if ends_text else detokenizer.add(sequence.output_token_ids[-1])
+        is_stop_token = sequence.ends_with_stop_token(self._tokenizer.eos_token_ids)
+        decoded = "" if is_stop_token else detokenizer.add(sequence.output_token_ids[-1])
         if reason is not None:
             decoded += detokenizer.finish()
         found = matcher.feed(decoded)
@@ -121,12 +125,14 @@ class Loop:
             return found.text_to_emit, found.matched
         return found.text_to_emit + matcher.finish(), None
 
-    def _logprobs(self, sequence: Sequence, result: StepResult) -> tuple[TokenLogprobs, ...]:
-        if result.token_id is None or result.logprob is None:
+    def _logprobs(self, token_id: int, result: StepResult) -> tuple[TokenLogprobs, ...]:
+        if result.logprob is None:
             return ()
         text_of = self._tokenizer.token_text
         top = tuple(Logprob(i, text_of(i), value) for i, value in result.top)
-        chosen = Logprob(result.token_id, text_of(result.token_id), result.logprob)
+        # A token that a constraint put in the place of the one drawn was certain.
+        logprob = result.logprob if token_id == result.token_id else 0.0
+        chosen = Logprob(token_id, text_of(token_id), logprob)
         return (TokenLogprobs(chosen, top),)
 
     def _finish(

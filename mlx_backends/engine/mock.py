@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from mlx_backends.core import (
@@ -20,6 +21,9 @@ from mlx_backends.core import (
 from mlx_backends.engine.handle import OutputChannel, RequestHandle
 from mlx_backends.engine.interface import EngineStats
 from mlx_backends.errors import ContextLengthError, EngineClosedError, RequestError
+from mlx_backends.grammar.spec import Grammar
+from mlx_backends.text.reasoning import ReasoningFormat
+from mlx_backends.text.tool_formats import JSON_TOOLS, ToolFormat
 
 Reply = str | Exception
 
@@ -29,6 +33,10 @@ class MockTokenizer:
 
     has_chat_template = True
     vocab_size = 256
+    added_token_ids: Mapping[str, int] = MappingProxyType({})
+    special_token_ids: frozenset[int] = frozenset()
+    tool_format: ToolFormat | None = JSON_TOOLS
+    reasoning_format: ReasoningFormat | None = None
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         return list(text.encode())
@@ -76,12 +84,16 @@ class MockCall:
 
     prompt: str
     sampling_params: SamplingParams
+    grammar: Grammar | None = None
 
 
 class MockEngine:
     """Answers requests with scripted replies, word by word, in the order given.
 
     ``max_tokens``, ``stop`` and aborting act as in the real engine, with words for tokens.
+
+    Replies may hold tool calls, as ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``;
+    grammars are not enforced.
 
     Args:
         replies: Texts to recite, over and over; an exception is raised by its stream; a function
@@ -117,13 +129,14 @@ class MockEngine:
         request_id: str | None = None,
         priority: int = 0,
         cache_salt: str | None = None,
+        grammar: Grammar | None = None,
     ) -> RequestHandle:
         """Queue a request; as in the real engine, a bad one raises here."""
         self._check(prompt_token_ids)
         params = sampling_params or SamplingParams()
         prompt = self.tokenizer.decode(prompt_token_ids)
         with self._lock:
-            self.calls.append(MockCall(prompt, params))
+            self.calls.append(MockCall(prompt, params, grammar))
             reply = self._reply(prompt)
             name = request_id or f"mock-{next(self._ids)}"
         request = Request(

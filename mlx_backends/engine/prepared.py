@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mlx_backends.core import SamplingParams, TokenOutput
 from mlx_backends.engine.handle import RequestHandle
 from mlx_backends.engine.interface import GenerationEngine
+from mlx_backends.grammar.spec import Grammar
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,10 @@ class PreparedRequest:
     engine: GenerationEngine
     prompt_token_ids: Sequence[int]
     sampling_params: SamplingParams
+    grammar: Grammar | None = None
 
     def submit(self) -> RequestHandle:
-        return self.engine.submit(self.prompt_token_ids, self.sampling_params)
+        return self.engine.submit(self.prompt_token_ids, self.sampling_params, grammar=self.grammar)
 
 
 def results(requests: Iterable[PreparedRequest]) -> list[TokenOutput]:

@@ -71,6 +71,8 @@ class Runner:
         """Draw the next token of each sequence, with one evaluation for all of them."""
         with use_device(self._device):
             logits = mx.concatenate([self._logits(sequence) for sequence in sequences])
+            # Masks are computed on this thread while the model runs.
+            mx.async_eval(logits)
             sampled = sample(logits, [self._row_context(sequence) for sequence in sequences])
             extras = [
                 _logprob_arrays(sampled, row, sequence) for row, sequence in enumerate(sequences)
@@ -85,7 +87,9 @@ class Runner:
 
     def _row_context(self, sequence: Sequence) -> RowContext:
         params = sequence.params
-        is_too_short = len(sequence.output_token_ids) < params.min_tokens
+        constraint = sequence.constraint
+        # A grammar knows by itself when a completion may end.
+        is_too_short = len(sequence.output_token_ids) < params.min_tokens and constraint is None
         tail = params.repetition_context_size
         return RowContext(
             params=params,
@@ -93,6 +97,7 @@ class Runner:
             prompt_tail=sequence.prompt_token_ids[-tail:] if tail else (),
             output_token_ids=sequence.output_token_ids,
             forbidden_token_ids=sorted(self._eos_token_ids) if is_too_short else (),
+            allowed_bitmask=None if constraint is None else constraint.allowed_bitmask(),
         )
 
 

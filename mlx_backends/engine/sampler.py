@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
+import numpy as np
 
 from mlx_backends.core import SamplingParams
 
@@ -27,6 +28,7 @@ class RowContext:
         prompt_tail: The last prompt tokens, as many as the repetition penalty looks at.
         output_token_ids: Tokens generated so far.
         forbidden_token_ids: Ids that must not be drawn now.
+        allowed_bitmask: The only tokens that may be drawn, a bit each (``engine.constraint``).
     """
 
     params: SamplingParams
@@ -34,6 +36,7 @@ class RowContext:
     prompt_tail: Sequence[int] = ()
     output_token_ids: Sequence[int] = ()
     forbidden_token_ids: Sequence[int] = ()
+    allowed_bitmask: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def _has_penalty(row: RowContext) -> bool:
     params = row.params
     return bool(
         row.forbidden_token_ids
+        or row.allowed_bitmask is not None
         or params.repetition_penalty != 1.0
         or params.presence_penalty
         or params.frequency_penalty
@@ -159,4 +163,12 @@ def _penalized(logits: mx.array, row: RowContext) -> mx.array:
         logits[ids] = logits[ids] - params.presence_penalty - params.frequency_penalty * times
     if row.forbidden_token_ids:
         logits[mx.array(list(row.forbidden_token_ids))] = -mx.inf
+    if row.allowed_bitmask is not None:
+        return mx.where(_allowed(row.allowed_bitmask, logits.shape[-1]), logits, -mx.inf)
     return logits
+
+
+def _allowed(bitmask: np.ndarray, width: int) -> mx.array:
+    """Shapes: (ceil(V / 32),) uint32 -> (width,) bool; what the mask does not reach is False."""
+    bits = np.unpackbits(bitmask.view(np.uint8), bitorder="little")[:width]
+    return mx.array(np.pad(bits, (0, width - len(bits))).astype(bool))

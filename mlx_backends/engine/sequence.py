@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from mlx_backends.core import FinishReason, Request, RequestMetrics, SamplingParams, Usage
+from mlx_backends.engine.constraint import Constraint
 from mlx_backends.engine.handle import OutputChannel
 from mlx_backends.text.detokenizer import Detokenizer
 from mlx_backends.text.stop import StopMatcher
@@ -20,6 +21,7 @@ class Sequence:
         stop_matcher: Finds stop strings in that text.
         seed: Stream of random numbers: the caller's seed, or one drawn for this request.
         max_tokens: Most completion tokens, within the context window.
+        constraint: Which tokens may come next; None allows all.
         num_computed_tokens: Prompt tokens whose KV entries exist.
         output_token_ids: Tokens generated so far.
         submitted_at, started_at, first_token_at: Times of ``time.perf_counter``, in seconds.
@@ -31,6 +33,7 @@ class Sequence:
     stop_matcher: StopMatcher
     seed: int
     max_tokens: int
+    constraint: Constraint | None = None
     num_computed_tokens: int = 0
     output_token_ids: list[int] = field(default_factory=list)
     submitted_at: float = field(default_factory=time.perf_counter)
@@ -69,19 +72,27 @@ class Sequence:
 
     def append(self, token_id: int) -> None:
         """Record a generated token and the time of the first one."""
+        if self.constraint is not None:
+            token_id = self.constraint.accept(token_id)
         self.output_token_ids.append(token_id)
         if self.first_token_at is None:
             self.first_token_at = time.perf_counter()
 
     def finish_reason(self, stop_token_ids: frozenset[int]) -> FinishReason | None:
         """Whether the last token ends the completion, stop strings aside."""
-        params = self.params
-        last = self.output_token_ids[-1]
-        if last in params.stop_token_ids or (last in stop_token_ids and not params.ignore_eos):
+        if self.ends_with_stop_token(stop_token_ids):
+            return FinishReason.STOP
+        if self.constraint is not None and self.constraint.is_finished:
             return FinishReason.STOP
         if len(self.output_token_ids) >= self.max_tokens:
             return FinishReason.LENGTH
         return None
+
+    def ends_with_stop_token(self, stop_token_ids: frozenset[int]) -> bool:
+        """Whether the last token only says that the completion ends, and so has no text."""
+        last = self.output_token_ids[-1]
+        is_end = last in stop_token_ids and (self.constraint or not self.params.ignore_eos)
+        return last in self.params.stop_token_ids or bool(is_end)
 
     def usage(self) -> Usage:
         return Usage(

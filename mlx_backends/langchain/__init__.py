@@ -1,4 +1,4 @@
-"""LangChain's interfaces over the MLX engine: ``ChatMLX``, ``MLXLLM`` and ``MLXEmbeddings``.
+"""LangChain's interfaces over MLX: chat models, LLMs, embeddings and rerankers.
 
 The classes load at first use; importing this package imports neither LangChain nor MLX.
 """
@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from mlx_backends.langchain.chat_models import ChatMLX
     from mlx_backends.langchain.embeddings import MLXEmbeddings
     from mlx_backends.langchain.llms import MLXLLM
+    from mlx_backends.langchain.rerank import MLXCrossEncoder, MLXRerank
 
-_HOME = {"ChatMLX": "chat_models", "MLXEmbeddings": "embeddings", "MLXLLM": "llms"}
+_HOME = {
+    "ChatMLX": "chat_models",
+    "MLXCrossEncoder": "rerank",
+    "MLXEmbeddings": "embeddings",
+    "MLXLLM": "llms",
+    "MLXRerank": "rerank",
+}
 
-__all__ = ["MLXLLM", "ChatMLX", "MLXEmbeddings"]
+__all__ = ["MLXLLM", "ChatMLX", "MLXCrossEncoder", "MLXEmbeddings", "MLXRerank"]
 
 # Here, because every module of this package passes here first, however it is imported.
 if importlib.util.find_spec("langchain_core") is None:

@@ -6,20 +6,29 @@ One path, four faces: messages become a prompt, the engine continues it, its out
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, SecretStr
 
-from mlx_backends.engine.prepared import PreparedRequest
-from mlx_backends.langchain import _convert
+from mlx_backends.engine.prepared_chat import (
+    PreparedChat,
+    ToolChoice,
+    choice_of_tools,
+    prepare_chat,
+)
+from mlx_backends.langchain._chat_call import ChatOptions, Reply
+from mlx_backends.langchain._messages import to_chat_messages
 from mlx_backends.langchain._options import EngineOptions
+from mlx_backends.langchain._structured import Method, binding_options, parser_of, with_raw
+from mlx_backends.langchain._tools import ToolLike, openai_tools
+from mlx_backends.models.profile import local_profile
 
 
 class ChatMLX(EngineOptions, BaseChatModel):
@@ -36,6 +45,12 @@ class ChatMLX(EngineOptions, BaseChatModel):
     Models of the same options share one engine, with one copy of the weights; calls that run at
     the same time (``batch``, ``abatch``, threads, tasks) become one continuous batch. Leaving a
     stream early, or cancelling its task, stops the generation.
+
+    Besides the options below, a call (or ``bind``) takes ``tools``, ``tool_choice`` and
+    ``parallel_tool_calls`` (see ``bind_tools``), ``response_format`` (a pydantic class, a JSON
+    schema or OpenAI's form), ``grammar`` (a ``Grammar``, or a mapping such as
+    ``{"regex": "[0-9]+"}`` from one of json_schema, regex, choice, lark and gbnf) and ``strict``.
+    All are enforced while the answer is written.
     """
 
     # Not inherited: pydantic lets the last base, LangChain's, decide.
@@ -62,17 +77,96 @@ class ChatMLX(EngineOptions, BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {**super()._identifying_params, "template_options": self.template_options}
 
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        """What ``profile`` says of a local model; a Hub id would have to be downloaded first."""
+        profile = None if self.engine is not None else local_profile(self.model)
+        if profile is None:
+            return None
+        window = profile.context_window
+        return ModelProfile(
+            max_input_tokens=min(window, self.max_model_len or window),
+            max_output_tokens=min(window, self.max_tokens or window),
+            text_inputs=True,
+            text_outputs=True,
+            image_inputs=False,
+            audio_inputs=False,
+            pdf_inputs=False,
+            video_inputs=False,
+            image_outputs=False,
+            tool_calling=profile.calls_tools,
+            tool_choice=profile.calls_tools,
+            tool_call_streaming=profile.calls_tools,
+            structured_output=True,
+            reasoning_output=profile.reasons,
+        )
+
+    def bind_tools(
+        self,
+        tools: Sequence[ToolLike],
+        *,
+        tool_choice: ToolChoice = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Let the model call tools; names and arguments are typed by grammar.
+
+        Args:
+            tools: Tools, functions, pydantic classes, ``TypedDict`` classes or schemas, also in the
+                forms of OpenAI and Anthropic.
+            tool_choice: ``auto`` (the default), ``any`` (or ``required``, True: calls only),
+                ``none`` (no calls) or the name of the one tool to call.
+            parallel_tool_calls: False allows one call an answer.
+            strict: True refuses schemas that cannot be enforced in full.
+            kwargs: Further options of each call.
+
+        Raises:
+            ConfigError: ``tool_choice`` names no tool.
+        """
+        formatted = openai_tools(tools)
+        options = {"parallel_tool_calls": parallel_tool_calls, "strict": strict}
+        given = {name: value for name, value in options.items() if value is not None}
+        choice = choice_of_tools(tool_choice, formatted)
+        return self.bind(tools=formatted, tool_choice=choice, **given, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: Any = None,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answers as objects of a schema, which the grammar makes certain.
+
+        Args:
+            schema: A pydantic class, a ``TypedDict`` class, a function or a JSON schema.
+            method: ``json_schema`` and ``json_mode`` write JSON as the answer (``json_mode`` also
+                without a schema), ``function_calling`` calls a tool of that schema.
+            include_raw: Return the message and parsing errors too, as a dictionary.
+            strict: True refuses schemas that cannot be enforced in full; otherwise what can be is.
+            kwargs: Further options of each call.
+
+        Raises:
+            ConfigError: The method is unknown, or lacks a schema.
+        """
+        options = binding_options(schema, method, strict=strict)
+        llm = self.bind(**options, **kwargs)
+        parser = parser_of(schema, method)
+        return with_raw(llm, parser) if include_raw else llm | parser
+
     def get_num_tokens_from_messages(
         self,
         messages: list[BaseMessage],
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
     ) -> int:
         """Length of the prompt that these messages make: what a call reports as input tokens."""
         if not messages:
             return 0
         ids = self._engine_for(None).tokenizer.encode_chat(
-            _convert.to_chat_messages(messages),
-            tools=[convert_to_openai_tool(tool) for tool in tools] if tools else None,
+            to_chat_messages(messages),
+            tools=openai_tools(tools) if tools else None,
             **self.template_options,
         )
         return len(ids)
@@ -84,8 +178,12 @@ class ChatMLX(EngineOptions, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model_name, request = self._prepare(messages, stop, kwargs)
-        return _convert.to_chat_result(request.submit().result(), model_name)
+        chat = self._prepare(messages, stop, kwargs)
+        reply = Reply(chat)
+        with contextlib.closing(chat.submit().stream()) as outputs:
+            for output in outputs:
+                reply.add(output)
+        return reply.result()
 
     async def _agenerate(
         self,
@@ -94,8 +192,12 @@ class ChatMLX(EngineOptions, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model_name, request = await asyncio.to_thread(self._prepare, messages, stop, kwargs)
-        return _convert.to_chat_result(await request.submit().aresult(), model_name)
+        chat = await asyncio.to_thread(self._prepare, messages, stop, kwargs)
+        reply = Reply(chat)
+        async with contextlib.aclosing(chat.submit().astream()) as outputs:
+            async for output in outputs:
+                reply.add(output)
+        return reply.result()
 
     def _stream(
         self,
@@ -104,12 +206,15 @@ class ChatMLX(EngineOptions, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        model_name, request = self._prepare(messages, stop, kwargs)
-        with contextlib.closing(request.submit().stream()) as outputs:
-            for output in filter(_convert.is_visible, outputs):
-                chunk = _convert.to_chat_chunk(output, model_name)
+        chat = self._prepare(messages, stop, kwargs)
+        reply = Reply(chat)
+        with contextlib.closing(chat.submit().stream()) as outputs:
+            for output in outputs:
+                chunk = reply.chunk(output)
+                if chunk is None:
+                    continue
                 if run_manager is not None:
-                    run_manager.on_llm_new_token(output.text, chunk=chunk)
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
     async def _astream(
@@ -119,27 +224,34 @@ class ChatMLX(EngineOptions, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        model_name, request = await asyncio.to_thread(self._prepare, messages, stop, kwargs)
-        async with contextlib.aclosing(request.submit().astream()) as outputs:
+        chat = await asyncio.to_thread(self._prepare, messages, stop, kwargs)
+        reply = Reply(chat)
+        async with contextlib.aclosing(chat.submit().astream()) as outputs:
             async for output in outputs:
-                if not _convert.is_visible(output):
+                chunk = reply.chunk(output)
+                if chunk is None:
                     continue
-                chunk = _convert.to_chat_chunk(output, model_name)
                 if run_manager is not None:
-                    await run_manager.on_llm_new_token(output.text, chunk=chunk)
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
     def _prepare(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any]
-    ) -> tuple[str, PreparedRequest]:
-        """The model's name and the prompt, tokenized.
+    ) -> PreparedChat:
+        """What to ask the engine, tokenized.
 
         Blocks: it may import MLX and read files, and it runs the model's chat template.
         """
-        sampling = {name: value for name, value in options.items() if name != "template_options"}
-        engine, params = self._call_settings(stop, sampling)
-        ids = engine.tokenizer.encode_chat(
-            _convert.to_chat_messages(messages),
-            **{**self.template_options, **(options.get("template_options") or {})},
+        chat = ChatOptions.taken_from(options)
+        engine, params = self._call_settings(stop, chat.rest)
+        return prepare_chat(
+            engine,
+            params,
+            to_chat_messages(messages),
+            tools=openai_tools(chat.tools),
+            tool_choice=chat.tool_choice,
+            parallel_tool_calls=chat.parallel_tool_calls,
+            strict=chat.strict,
+            grammar=chat.reply_grammar(),
+            template_options={**self.template_options, **chat.template_options},
         )
-        return engine.model_name, PreparedRequest(engine, ids, params)

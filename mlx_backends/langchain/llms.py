@@ -11,7 +11,8 @@ from langchain_core.outputs import GenerationChunk, LLMResult
 from pydantic import ConfigDict
 
 from mlx_backends.engine.prepared import PreparedRequest, aresults, results
-from mlx_backends.langchain import _convert
+from mlx_backends.engine.prepared_chat import given_grammar
+from mlx_backends.langchain import _results
 from mlx_backends.langchain._options import EngineOptions
 
 
@@ -28,6 +29,9 @@ class MLXLLM(EngineOptions, BaseLLM):
 
     The prompts of one call (``batch``, ``generate``) become one continuous batch. Instruction-tuned
     models answer better through ``ChatMLX``, which applies their chat template.
+
+    A call (or ``bind``) also takes ``grammar``: a ``Grammar``, or a mapping such as
+    ``{"regex": "[0-9]+"}`` from one of json_schema, regex, choice, lark and gbnf.
     """
 
     # Not inherited: pydantic lets the last base, LangChain's, decide.
@@ -45,7 +49,7 @@ class MLXLLM(EngineOptions, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         model_name, requests = self._prepare(prompts, stop, kwargs)
-        return _convert.to_llm_result(results(requests), model_name)
+        return _results.to_llm_result(results(requests), model_name)
 
     async def _agenerate(
         self,
@@ -55,7 +59,7 @@ class MLXLLM(EngineOptions, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         model_name, requests = await asyncio.to_thread(self._prepare, prompts, stop, kwargs)
-        return _convert.to_llm_result(await aresults(requests), model_name)
+        return _results.to_llm_result(await aresults(requests), model_name)
 
     def _stream(
         self,
@@ -66,8 +70,8 @@ class MLXLLM(EngineOptions, BaseLLM):
     ) -> Iterator[GenerationChunk]:
         model_name, (request,) = self._prepare([prompt], stop, kwargs)
         with contextlib.closing(request.submit().stream()) as outputs:
-            for output in filter(_convert.is_visible, outputs):
-                chunk = _convert.to_generation_chunk(output, model_name)
+            for output in filter(_results.is_visible, outputs):
+                chunk = _results.to_generation_chunk(output, model_name)
                 if run_manager is not None:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -82,9 +86,9 @@ class MLXLLM(EngineOptions, BaseLLM):
         model_name, (request,) = await asyncio.to_thread(self._prepare, [prompt], stop, kwargs)
         async with contextlib.aclosing(request.submit().astream()) as outputs:
             async for output in outputs:
-                if not _convert.is_visible(output):
+                if not _results.is_visible(output):
                     continue
-                chunk = _convert.to_generation_chunk(output, model_name)
+                chunk = _results.to_generation_chunk(output, model_name)
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -93,10 +97,12 @@ class MLXLLM(EngineOptions, BaseLLM):
         self, prompts: list[str], stop: list[str] | None, options: dict[str, Any]
     ) -> tuple[str, list[PreparedRequest]]:
         """The model's name and the prompts, tokenized. Blocks: it may import MLX and read files."""
-        engine, params = self._call_settings(stop, options)
+        sampling = {name: value for name, value in options.items() if name != "grammar"}
+        engine, params = self._call_settings(stop, sampling)
+        grammar = given_grammar(options.get("grammar"))
         encode = engine.tokenizer.encode
         requests = [
-            PreparedRequest(engine, encode(prompt, add_special_tokens=True), params)
+            PreparedRequest(engine, encode(prompt, add_special_tokens=True), params, grammar)
             for prompt in prompts
         ]
         return engine.model_name, requests

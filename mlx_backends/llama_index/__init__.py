@@ -1,11 +1,9 @@
-"""LlamaIndex's LLM and embedding interfaces over the shared MLX engine.
+"""LlamaIndex's LLM, embedding and rerank interfaces over the shared MLX engine.
 
 ```python
-from llama_index.core import Settings
-from mlx_backends.llama_index import MLXEmbedding, MLXLLM
+from mlx_backends.llama_index import configure
 
-Settings.llm = MLXLLM(model="folder-or-hub-id")
-Settings.embed_model = MLXEmbedding(model="folder-or-hub-id")
+configure(model="folder-or-hub-id", embed_model="folder-or-hub-id")
 ```
 
 The classes convert and delegate; they hold no inference code and share engines with
@@ -21,10 +19,36 @@ from mlx_backends.errors import MissingExtraError
 if TYPE_CHECKING:
     from mlx_backends.llama_index.embeddings import MLXEmbedding
     from mlx_backends.llama_index.llms import MLXLLM
+    from mlx_backends.llama_index.packing import ContextPacker
+    from mlx_backends.llama_index.rerank import MLXRerank
+    from mlx_backends.llama_index.settings import (
+        chat_prompt_helper,
+        configure,
+        prompt_helper,
+        splitter_for,
+    )
 
-_HOME = {"MLXEmbedding": "embeddings", "MLXLLM": "llms"}
+_HOME = {
+    "ContextPacker": "packing",
+    "MLXEmbedding": "embeddings",
+    "MLXLLM": "llms",
+    "MLXRerank": "rerank",
+    "chat_prompt_helper": "settings",
+    "configure": "settings",
+    "prompt_helper": "settings",
+    "splitter_for": "settings",
+}
 
-__all__ = ["MLXLLM", "MLXEmbedding"]
+__all__ = [
+    "MLXLLM",
+    "ContextPacker",
+    "MLXEmbedding",
+    "MLXRerank",
+    "chat_prompt_helper",
+    "configure",
+    "prompt_helper",
+    "splitter_for",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,11 @@ class TextEmbedder(Protocol):
 
     async def aembed(self, texts: Sequence[str], *, kind: Kind = "document") -> np.ndarray: ...
 
+    def count(self, text: str, *, kind: Kind = "document") -> int: ...
+
+    @property
+    def max_length(self) -> int: ...
+
 
 class MLXEmbedding(BaseEmbedding):
     """An embedding model on MLX, in this process.
@@ -59,7 +64,10 @@ class MLXEmbedding(BaseEmbedding):
     )
     # LlamaIndex's 10 would leave the embedder little to sort by length; it bounds its own memory.
     embed_batch_size: int = Field(
-        default=256, gt=0, le=2048, description="Texts handed to the embedder at once."
+        default=256,
+        gt=0,
+        le=2048,
+        description="Texts handed to the embedder at once, which batches them by tokens.",
     )
     embedder: SkipJsonSchema[SkipValidation[TextEmbedder | None]] = Field(
         default=None,
@@ -94,6 +102,15 @@ class MLXEmbedding(BaseEmbedding):
     @classmethod
     def class_name(cls) -> str:
         return "MLXEmbedding"
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text in tokens; the first time reads the model's small files."""
+        return self._embedder().max_length
+
+    def count_tokens(self, text: str) -> int:
+        """What the model reads for a text to retrieve, to compare with ``max_tokens``."""
+        return self._embedder().count(text)
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._embed([query], "query")[0]

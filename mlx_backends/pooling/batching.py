@@ -1,9 +1,11 @@
 """Which texts share a forward pass, and their padded form. Knows no model and no MLX."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlx_backends.errors import ModelLoadError
 
 
 def plan_batches(lengths: Sequence[int], max_batch_tokens: int) -> list[list[int]]:
@@ -41,3 +43,23 @@ def pad(sequences: Sequence[Sequence[int]]) -> NDArray[np.int32]:
     for row, sequence in enumerate(sequences):
         token_ids[row, : len(sequence)] = sequence
     return token_ids
+
+
+def token_mask(sequences: Sequence[Sized]) -> NDArray[np.bool_]:
+    """True at tokens and False at the padding of ``pad``. Shape as there."""
+    longest = max([1, *map(len, sequences)])
+    return np.arange(longest) < np.array([len(sequence) for sequence in sequences])[:, None]
+
+
+def check_ids(token_ids: NDArray[np.int32], vocab_size: int) -> None:
+    """Refuse ids outside the vocabulary: MLX reads whatever lies behind the table for them.
+
+    Raises:
+        ModelLoadError: The tokenizer and the model do not belong together.
+    """
+    largest = int(token_ids.max())
+    if largest >= vocab_size:
+        raise ModelLoadError(
+            f"tokenizer.json gives the id {largest:,}, but the model has {vocab_size:,} tokens; "
+            "the two files do not belong together."
+        )

@@ -1,45 +1,20 @@
-"""Texts to vectors, on the MLX thread that generation runs on too.
-
-The caller's thread tokenizes and plans; each batch is one job on the worker, so that generation of
-a running request goes on between two batches of a large document.
-"""
+"""Texts to vectors, on the MLX thread that generation runs on too."""
 
 import asyncio
-import contextlib
-import functools
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
 from mlx_backends.config import EmbedderConfig, model_from_environment
-from mlx_backends.errors import (
-    ConfigError,
-    EngineClosedError,
-    EngineError,
-    NumericalError,
-    RequestError,
-)
+from mlx_backends.errors import ConfigError, RequestError
 from mlx_backends.models.source import BUNDLED, model_folder
-from mlx_backends.pooling.batching import pad, plan_batches
+from mlx_backends.pooling.batch_runner import BatchRunner, OnProgress
 from mlx_backends.pooling.description import EncoderDescription, TextKind, read_description
 from mlx_backends.pooling.encoder import Encoder
 from mlx_backends.pooling.tokenizer import TextTokenizer
 from mlx_backends.worker import Worker, shared_worker
-
-OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """One call's work: token ids of every text, and which texts share a forward pass."""
-
-    token_ids: list[list[int]]
-    batches: list[list[int]]
 
 
 class Embedder:
@@ -57,11 +32,11 @@ class Embedder:
         self, config: EmbedderConfig | None = None, *, worker: Worker | None = None
     ) -> None:
         self.config = config or EmbedderConfig()
-        self._worker = worker or shared_worker()
         self._lock = threading.Lock()
         self._files: tuple[EncoderDescription, TextTokenizer] | None = None
-        self._encoder: Encoder | None = None  # touched on the worker's thread only
-        self._is_closed = False
+        self._runner = BatchRunner[list[int]](
+            self._load, worker=worker or shared_worker(), noun="embedder", output="vector of texts"
+        )
 
     @property
     def model_name(self) -> str:
@@ -80,7 +55,7 @@ class Embedder:
 
     @property
     def is_closed(self) -> bool:
-        return self._is_closed
+        return self._runner.is_closed
 
     def count(self, text: str, *, kind: TextKind = "document") -> int:
         """Tokens that the model reads for this text, to compare with ``max_length``."""
@@ -111,11 +86,12 @@ class Embedder:
             ForkedProcessError: The process was forked after the embedder was made.
             ModelError: The model cannot be found, loaded or run.
         """
-        plan = self._plan(texts, kind)
-        result = _Result(len(texts), self.dimensions, on_progress)
-        for batch in plan.batches:
-            result.put(batch, self._wait(self._submit(plan, batch)))
-        return result.vectors
+        return self._runner.run(
+            self._tokenized(texts, kind),
+            (self.dimensions,),
+            max_batch_tokens=self.config.max_batch_tokens,
+            on_progress=on_progress,
+        )
 
     async def aembed(
         self,
@@ -125,62 +101,28 @@ class Embedder:
         on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
         """As ``embed``, without blocking the event loop; cancelling stops before the next batch."""
-        plan = await asyncio.to_thread(self._plan, texts, kind)
-        result = _Result(len(texts), self.dimensions, on_progress)
-        for batch in plan.batches:
-            result.put(batch, await self._await(self._submit(plan, batch)))
-        return result.vectors
+        return await self._runner.arun(
+            await asyncio.to_thread(self._tokenized, texts, kind),
+            (self.dimensions,),
+            max_batch_tokens=self.config.max_batch_tokens,
+            on_progress=on_progress,
+        )
 
     def close(self) -> None:
         """Free the model's memory once the batch at hand is done; idempotent."""
-        self._is_closed = True
-        with contextlib.suppress(EngineError):  # the worker has ended, or belongs to our parent
-            self._worker.post(self._drop_encoder)
+        self._runner.close()
 
-    def _plan(self, texts: Sequence[str], kind: TextKind) -> _Plan:
-        self._check_open()
-        _require_texts(texts)
-        token_ids = self._tokenizer.encode([self._prepared(text, kind) for text in texts])
-        lengths = [len(ids) for ids in token_ids]
-        return _Plan(token_ids, plan_batches(lengths, self.config.max_batch_tokens))
+    def _tokenized(self, texts: Sequence[str], kind: TextKind) -> list[list[int]]:
+        self._runner.check_open()
+        require_texts("texts", texts)
+        return self._tokenizer.encode([self._prepared(text, kind) for text in texts])
 
     def _prepared(self, text: str, kind: TextKind) -> str:
         prompted = self._description.prompts.get(kind, "") + text
         return prompted.lower() if self._description.lowercases else prompted
 
-    def _submit(self, plan: _Plan, batch: Sequence[int]) -> Future[NDArray[np.float32]]:
-        sequences = [plan.token_ids[index] for index in batch]
-        lengths = [len(sequence) for sequence in sequences]
-        return self._worker.run(functools.partial(self._forward, pad(sequences), lengths))
-
-    def _forward(self, token_ids: NDArray[np.int32], lengths: list[int]) -> NDArray[np.float32]:
-        """Run one batch, on the worker's thread. Shapes: as ``Encoder.__call__``."""
-        self._check_open()
-        if self._encoder is None:
-            self._encoder = Encoder(self._description, self.config.device, self.config.dtype)
-        return self._encoder(token_ids, lengths)
-
-    def _wait(self, future: Future[NDArray[np.float32]]) -> NDArray[np.float32]:
-        try:
-            return future.result()
-        except CancelledError:
-            raise _worker_closed() from None
-
-    async def _await(self, future: Future[NDArray[np.float32]]) -> NDArray[np.float32]:
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            if self._worker.is_usable:
-                raise
-            raise _worker_closed() from None
-
-    def _drop_encoder(self) -> None:
-        self._encoder = None
-        mx.clear_cache()
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise EngineClosedError("The embedder was closed; make a new one.")
+    def _load(self) -> Encoder:
+        return Encoder(self._description, self.config.device, self.config.dtype)
 
     @property
     def _description(self) -> EncoderDescription:
@@ -199,47 +141,28 @@ class Embedder:
             return self._files
 
     def _make_tokenizer(self, description: EncoderDescription) -> TextTokenizer:
-        longest, asked = description.max_length, self.config.max_length
-        if asked is not None and asked > longest:
-            raise ConfigError(
-                f"max_length is {asked:,}; this model takes at most {longest:,} tokens."
-            )
         return TextTokenizer(
             description.folder,
-            max_length=asked or longest,
+            max_length=longest_input(self.config.max_length, description.max_length),
             on_overflow=self.config.on_overflow,
         )
 
 
-class _Result:
-    """Vectors in the order of the texts, filled batch by batch."""
+def longest_input(asked: int | None, longest: int) -> int:
+    """Most tokens of a row: what was asked for, else what the model takes.
 
-    def __init__(self, num_texts: int, dimensions: int, on_progress: OnProgress | None) -> None:
-        self.vectors = np.empty((num_texts, dimensions), np.float32)
-        self._num_done = 0
-        self._on_progress = on_progress
-
-    def put(self, batch: Sequence[int], vectors: NDArray[np.float32]) -> None:
-        finite = np.isfinite(vectors).all(axis=1)
-        if not finite.all():
-            index = batch[int(np.argmin(finite))]
-            raise NumericalError(
-                f"The vector of texts[{index}] has NaN or infinite entries. The weights may be "
-                "damaged, or their type too narrow: try dtype='float32'."
-            )
-        self.vectors[batch] = vectors
-        self._num_done += len(batch)
-        if self._on_progress is not None:
-            self._on_progress(self._num_done, len(self.vectors))
+    Raises:
+        ConfigError: More was asked for than the model takes.
+    """
+    if asked is not None and asked > longest:
+        raise ConfigError(f"max_length is {asked:,}; this model takes at most {longest:,} tokens.")
+    return asked or longest
 
 
-def _worker_closed() -> EngineClosedError:
-    return EngineClosedError("The MLX thread was closed while texts were embedded.")
-
-
-def _require_texts(texts: Sequence[str]) -> None:
+def require_texts(name: str, texts: Sequence[str]) -> None:
+    """Raise ``RequestError`` unless this is a list of texts."""
     if isinstance(texts, str):
-        raise RequestError("texts must be a list of texts; got one text. Put it in a list.")
+        raise RequestError(f"{name} must be a list of texts; got one text. Put it in a list.")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise RequestError(f"texts[{index}] is not a text but {type(text).__name__}.")
+            raise RequestError(f"{name}[{index}] is not a text but {type(text).__name__}.")

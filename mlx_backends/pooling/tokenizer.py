@@ -32,7 +32,7 @@ class TextTokenizer:
     def __init__(
         self, folder: Path, *, max_length: int, on_overflow: Literal["error", "truncate"]
     ) -> None:
-        self._tokenizer = _load(folder / "tokenizer.json")
+        self._tokenizer = load_tokenizer(folder / "tokenizer.json")
         self._num_special = self._tokenizer.num_special_tokens_to_add(False)
         self._max_length = max_length
         self._truncates = on_overflow == "truncate"
@@ -49,20 +49,14 @@ class TextTokenizer:
             RequestError: A text is too long and ``on_overflow`` is ``error``.
         """
         return [
-            self._finish(index, encoding) for index, encoding in enumerate(self._encodings(texts))
+            self._finish(index, encoding)
+            for index, encoding in enumerate(encode_plain(self._tokenizer, texts))
         ]
 
     def count(self, text: str) -> int:
         """Tokens of the text, special tokens included."""
         with refusals_as_request_errors():
             return len(self._tokenizer.encode(text, add_special_tokens=False)) + self._num_special
-
-    def _encodings(self, texts: Sequence[str]) -> Iterator[Encoding]:
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            some = list(texts[start : start + _TEXTS_AT_ONCE])
-            with refusals_as_request_errors():
-                encodings = self._tokenizer.encode_batch_fast(some, add_special_tokens=False)
-            yield from encodings
 
     def _finish(self, index: int, encoding: Encoding) -> list[int]:
         """Add special tokens to one text's encoding, after the overflow policy."""
@@ -78,7 +72,25 @@ class TextTokenizer:
         return self._tokenizer.post_process(encoding).ids
 
 
-def _load(path: Path) -> Tokenizer:
+def encode_plain(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[Encoding]:
+    """Encode texts of any number, without special tokens.
+
+    Raises:
+        RequestError: A text is one that the tokenizer refuses.
+    """
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        some = list(texts[start : start + _TEXTS_AT_ONCE])
+        with refusals_as_request_errors():
+            encodings = tokenizer.encode_batch_fast(some, add_special_tokens=False)
+        yield from encodings
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read a ``tokenizer.json``, with padding and truncation off.
+
+    Raises:
+        ModelLoadError: The file is missing or malformed.
+    """
     if not path.is_file():
         raise ModelLoadError(
             f"{path.parent} has no tokenizer.json; convert its tokenizer with the transformers "

@@ -32,7 +32,7 @@ def grounded_messages(question: str, passages: Sequence[str]) -> list[dict[str, 
     ]
 
 
-def number_passages(passages: Sequence[str]) -> str:
+def number_passages(passages: Sequence[str], *, first: int = 1) -> str:
     """Render passages under a ``Passages:`` line, each one numbered ``[1]``, ``[2]``, ..."""
-    lines = [f"[{number}] {text.strip()}" for number, text in enumerate(passages, start=1)]
+    lines = [f"[{number}] {text.strip()}" for number, text in enumerate(passages, start=first)]
     return "\n".join(["Passages:", *lines])

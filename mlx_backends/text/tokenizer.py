@@ -29,9 +29,11 @@ from mlx_backends.text.byte_level_encoder import ByteLevelEncoder
 from mlx_backends.text.chat_template import ChatTemplate, Message, TemplateOption
 from mlx_backends.text.detokenizer import ByteLevelDetokenizer, Detokenizer, WindowDetokenizer
 from mlx_backends.text.native import NativePanicError, panics_as_errors, refusals_as_request_errors
+from mlx_backends.text.reasoning import reasoning_format
 from mlx_backends.text.special_escape import SpecialEscape, pattern_of, texts_in
 from mlx_backends.text.tiktoken_bridge import bridge
 from mlx_backends.text.tokenizer_files import MAX_TOKEN_ID, TokenizerFiles, read_tokenizer_files
+from mlx_backends.text.tool_formats import tool_format
 
 # Half a million tokens of English. On hostile text (one run of letters, or of spaces) both
 # libraries take up to a microsecond a character, so that no text holds a thread for much longer
@@ -50,6 +52,8 @@ class Tokenizer:
             tokenizer's own.
         vocab_size: One more than the highest token id, added tokens included. A model's output
             layer can have more rows; their ids decode to no text.
+        tool_format: How the model writes tool calls; None if it was not trained on tools.
+        reasoning_format: What it writes around its reasoning; None if it does not reason.
     """
 
     def __init__(self, files: TokenizerFiles) -> None:
@@ -57,17 +61,19 @@ class Tokenizer:
         self._special_tokens = files.special_tokens
         self.eos_token_ids = files.eos_token_ids
         self.vocab_size = 1 + max(files.library.get_vocab(with_added_tokens=True).values())
-        special = {
-            token_id: token.content
-            for token_id, token in files.library.get_added_tokens_decoder().items()
-            if token.special
-        }
+        added = files.library.get_added_tokens_decoder()
+        self._added_ids = {token.content: token_id for token_id, token in added.items()}
+        special = {i: token.content for i, token in added.items() if token.special}
         self._special_ids = frozenset(special)
         self._special_pattern = pattern_of(special.values())
         self._templates = {
             name: ChatTemplate(source, files.special_tokens)
             for name, source in files.chat_templates.items()
         }
+        self.tool_format = tool_format(
+            "\n".join(files.chat_templates.values()), self._added_ids.__contains__
+        )
+        self.reasoning_format = reasoning_format(self._added_ids.__contains__)
         self._decoder_types = _decoder_types(files.library)
         self._token_bytes: dict[int, bytes] = {}
         self._lock = threading.Lock()
@@ -187,6 +193,30 @@ class Tokenizer:
         if match := _BYTE_TOKEN.fullmatch(token):
             return bytes([int(match[1], 16)]).decode("utf-8", "replace")
         return token.replace("\u2581", " ")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token adds to the text, a special token's name included.
+
+        Raises:
+            TokenIdError: The id is negative or absurdly large.
+        """
+        _require_id(token_id)
+        if self._is_byte_level:
+            return self._bytes_of_token(token_id)
+        token = self._library.id_to_token(token_id) or ""
+        if match := _BYTE_TOKEN.fullmatch(token):
+            return bytes([int(match[1], 16)])
+        return token.replace("\u2581", " ").encode()
+
+    @property
+    def added_token_ids(self) -> Mapping[str, int]:
+        """Ids of the tokens that are found in text before it is split, by their text."""
+        return self._added_ids
+
+    @property
+    def special_token_ids(self) -> frozenset[int]:
+        """Control tokens, which are never part of ordinary text."""
+        return self._special_ids
 
     def is_special(self, token_id: int) -> bool:
         """Whether the token is a control token, and never part of ordinary text."""

@@ -5,7 +5,7 @@ untrusted: nothing in it is run, and every fault is a ``ModelLoadError`` that na
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import tokenizers
 from mlx_backends.errors import ModelLoadError
 from mlx_backends.json_file import read_bytes, read_json
 from mlx_backends.text.native import read_tokenizer
-from mlx_backends.text.template_renderer import MAX_TEMPLATE_BYTES
+from mlx_backends.text.template_files import read_chat_templates
 from mlx_backends.text.tiktoken_file import FAMILIES, load_tiktoken_file, tokenizer_json
 
 # Gemma's 262,000 tokens take 33 MB.
@@ -64,7 +64,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
         library=library,
         special_tokens=special_tokens,
         eos_token_ids=_eos_token_ids(folder, library, special_tokens.get("eos_token")),
-        chat_templates=_chat_templates(folder, config),
+        chat_templates=read_chat_templates(folder, config),
     )
 
 
@@ -193,46 +193,3 @@ def _as_token_ids(source: str, value: object) -> frozenset[int]:
         if not is_int or not 0 <= token_id <= MAX_TOKEN_ID:
             raise ModelLoadError(f"{source}: eos_token_id is not a token id: {token_id!r:.80}.")
     return frozenset(ids)
-
-
-def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The templates of the ``.jinja`` files, else those of the configuration."""
-    files = {path.stem: path for path in sorted(folder.glob("additional_chat_templates/*.jinja"))}
-    if (folder / "chat_template.jinja").is_file():
-        files["default"] = folder / "chat_template.jinja"
-    if files:
-        return {name: _read_text(path, MAX_TEMPLATE_BYTES) for name, path in files.items()}
-    templates = _named_templates(config.get("chat_template"))
-    for name, source in templates.items():
-        if len(source.encode("utf-8", "surrogatepass")) > MAX_TEMPLATE_BYTES:
-            raise ModelLoadError(
-                f"tokenizer_config.json: the chat template {name!r:.40} is larger than "
-                f"{MAX_TEMPLATE_BYTES:,} bytes."
-            )
-    return templates
-
-
-def _named_templates(value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    if isinstance(value, str):
-        return {"default": value}
-    entries: Sequence[Any] = value if isinstance(value, list) else [value]
-    templates: dict[str, str] = {}
-    for entry in entries:
-        name = entry.get("name") if isinstance(entry, Mapping) else None
-        source = entry.get("template") if isinstance(entry, Mapping) else None
-        if not isinstance(name, str) or not isinstance(source, str):
-            raise ModelLoadError(
-                "tokenizer_config.json: chat_template is neither a text nor a list of objects "
-                "with a name and a template."
-            )
-        templates[name] = source
-    return templates
-
-
-def _read_text(path: Path, max_bytes: int) -> str:
-    try:
-        return read_bytes(path, max_bytes).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelLoadError(f"{path.name} is not UTF-8: {error}") from error

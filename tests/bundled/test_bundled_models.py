@@ -1,21 +1,28 @@
 """The shipped folders load with the ordinary loaders and answer fixed held-out items."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mlx_backends import bundled, fast_blas
+from mlx_backends import bundled
+from mlx_backends.bundled.evaluation.chat import prompt_of
+from mlx_backends.bundled.evaluation.chat_model import ChatModel
+from mlx_backends.bundled.evaluation.rows import LM_ROWS
 from mlx_backends.bundled.training import chatml
+from mlx_backends.bundled.training.generator import Conversation
+from mlx_backends.config import EmbedderConfig
 from mlx_backends.errors import ModelNotFoundError
+from mlx_backends.pooling.embedder import Embedder
 from mlx_backends.text.grounding import REFUSAL, grounded_messages
 
-fast_blas.preload()
-
 MAX_BYTES = 8_000_000
-# Share of exact answers over the fixed items; the model card gives the figures over 1,000.
-FLOOR = 0.8
-ITEMS = json.loads(Path(__file__).with_name("items.json").read_text(encoding="utf-8"))
+# Items that may be lost against what the shipped model answered when the items were made: numbers
+# differ in their last bits between machines.
+MAX_LOST = 2
+FIXED = json.loads(Path(__file__).with_name("items.json").read_text(encoding="utf-8"))
 TOOLS = [
     {
         "type": "function",
@@ -29,15 +36,13 @@ TOOLS = [
 
 
 @pytest.fixture(scope="module")
-def chat_model():
-    import mlx.core as mx
-    from mlx_lm import load
-    from mlx_lm.utils import dequantize_model
+def evaluated():
+    return ChatModel(bundled.path("lm"))
 
-    model, tokenizer, *_ = load(str(bundled.path("lm")))
-    model = dequantize_model(model)
-    model.set_dtype(mx.float32)
-    return model, tokenizer
+
+@pytest.fixture(scope="module")
+def chat_model(evaluated):
+    return evaluated.model, evaluated.tokenizer
 
 
 def answer(chat_model, messages, tools=None):
@@ -167,12 +172,21 @@ def test_mlx_lm_reads_the_tool_calls(chat_model):
     }
 
 
-def test_answers_on_held_out_items(chat_model):
-    answers = [answer(chat_model, item["messages"], item["tools"]) for item in ITEMS]
-    wrong = [
-        (a, item["answer"]) for a, item in zip(answers, ITEMS, strict=True) if a != item["answer"]
+def test_answers_on_held_out_items(evaluated):
+    rows = {row.name: row for row in LM_ROWS}
+    conversations = [
+        Conversation(
+            [*item["messages"], {"role": "assistant", "content": item["answer"]}], item["tools"]
+        )
+        for item in FIXED["items"]
     ]
-    assert len(wrong) <= (1 - FLOOR) * len(ITEMS), wrong
+    answers = evaluated.generate([prompt_of(item, evaluated.count) for item in conversations])
+    wrong = [
+        (got, item["answer"])
+        for got, item in zip(answers, FIXED["items"], strict=True)
+        if not rows[item["row"]].grade(got, item["answer"])
+    ]
+    assert len(answers) - len(wrong) >= FIXED["num_right"] - MAX_LOST, wrong
 
 
 def test_it_refuses_what_the_passages_do_not_say(chat_model):
@@ -187,11 +201,6 @@ def test_it_greets(chat_model):
 
 
 def test_the_encoder_ranks_the_right_statement_first():
-    import mlx.core as mx
-
-    from mlx_backends.bundled.training.measure import EncoderModel
-
-    encoder = EncoderModel(bundled.path("encoder"))
     passages = [
         "The default block size is 16 tokens.",
         "Weights are loaded at first use, on the engine thread.",
@@ -204,7 +213,8 @@ def test_the_encoder_ranks_the_right_statement_first():
         "Which command prints the platform?",
         "What does a prompt over the context window raise?",
     ]
-    vectors = encoder.embed(passages)
+    with closing(Embedder(EmbedderConfig(model=str(bundled.path("encoder"))))) as embedder:
+        vectors, questions = embedder.embed(passages), embedder.embed(asked, kind="query")
     assert vectors.shape == (4, 256)
-    assert mx.allclose(mx.linalg.norm(vectors, axis=1), mx.ones(4), atol=1e-4)
-    assert mx.argmax(encoder.embed(asked) @ vectors.T, axis=1).tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-4)
+    assert (questions @ vectors.T).argmax(axis=1).tolist() == [0, 1, 2, 3]

@@ -1,7 +1,11 @@
+import json
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from mlx_backends import (
     EngineConfig,
@@ -73,7 +77,37 @@ def shared_engines(monkeypatch: pytest.MonkeyPatch) -> dict[EngineConfig, MockEn
     return engines
 
 
+REASONING_TEMPLATE = (
+    "{%- for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{%- if message.reasoning_content %}<think>{{ message.reasoning_content }}</think>{%- endif %}"
+    "{{ message.content }}<|im_end|>\n{%- endfor %}"
+    "{%- if add_generation_prompt %}<|im_start|>assistant\n<think>\n{%- endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def reasoning_lm(tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Llama with marks of reasoning, which its template opens; the end of its text."""
+    folder = tmp_path_factory.mktemp("models") / "reasoning-llama"
+    shutil.copytree(tiny_lm, folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    names = iter(("<think>", "</think>"))
+    data = json.loads(tokenizer.to_str())
+    # The last two merged tokens give their ids up, so that the weights still fit.
+    by_id = sorted(data["model"]["vocab"], key=data["model"]["vocab"].__getitem__)
+    for token in by_id[-2:]:
+        token_id = data["model"]["vocab"].pop(token)
+        data["model"]["merges"] = [m for m in data["model"]["merges"] if "".join(m) != token]
+        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+        data["added_tokens"].append({"id": token_id, "content": next(names), **flags})
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    config = {"eos_token": "<|im_end|>", "chat_template": REASONING_TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _no_model_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLX_BACKENDS_MODEL", raising=False)
     monkeypatch.delenv("MLX_BACKENDS_EMBED_MODEL", raising=False)
+    monkeypatch.delenv("MLX_BACKENDS_RERANK_MODEL", raising=False)

@@ -20,7 +20,8 @@ from mlx_backends import (
     TokenOutput,
     Usage,
 )
-from mlx_backends.langchain import _convert
+from mlx_backends.langchain import _messages, _results
+from mlx_backends.text.reply import ReplyDelta
 
 CALL = tool_call(name="add", args={"a": 1, "b": 2}, id="c1")
 CALL_TURN = {"type": "function", "id": "c1", "function": {"name": "add", "arguments": CALL["args"]}}
@@ -96,7 +97,7 @@ METRICS = RequestMetrics(
     ids=lambda value: value.type if isinstance(value, BaseMessage) else "",
 )
 def test_a_message_becomes_a_turn(message, turn):
-    assert _convert.to_chat_messages([message]) == [turn]
+    assert _messages.to_chat_messages([message]) == [turn]
 
 
 def test_system_messages_become_one_at_the_start():
@@ -108,7 +109,7 @@ def test_system_messages_become_one_at_the_start():
         SystemMessage("Rhyme."),
         HumanMessage("Go on."),
     ]
-    assert _convert.to_chat_messages(messages) == [
+    assert _messages.to_chat_messages(messages) == [
         {"role": "system", "content": "Be kind.\n\nBe brief.\n\nRhyme."},
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello."},
@@ -118,7 +119,10 @@ def test_system_messages_become_one_at_the_start():
 
 def test_neighbours_of_the_same_role_become_one():
     messages = [HumanMessage("a"), HumanMessage("b"), AIMessage("c"), AIMessage(""), AIMessage("d")]
-    assert [turn["content"] for turn in _convert.to_chat_messages(messages)] == ["a\n\nb", "c\n\nd"]
+    assert [turn["content"] for turn in _messages.to_chat_messages(messages)] == [
+        "a\n\nb",
+        "c\n\nd",
+    ]
 
 
 def test_speakers_calls_and_results_stay_apart():
@@ -130,13 +134,13 @@ def test_speakers_calls_and_results_stay_apart():
         ToolMessage("3", tool_call_id="c1"),
         ToolMessage("4", tool_call_id="c2"),
     ]
-    assert len(_convert.to_chat_messages(messages)) == len(messages)
+    assert len(_messages.to_chat_messages(messages)) == len(messages)
 
 
 def test_conversion_leaves_the_messages_alone():
     messages = [HumanMessage("a"), HumanMessage("b"), AIMessage("", tool_calls=[CALL])]
     before = [message.model_copy(deep=True) for message in messages]
-    _convert.to_chat_messages(messages)
+    _messages.to_chat_messages(messages)
     assert messages == before
 
 
@@ -151,17 +155,22 @@ def test_conversion_leaves_the_messages_alone():
 )
 def test_what_a_text_model_cannot_read_is_an_error(message, words):
     with pytest.raises(RequestError) as error:
-        _convert.to_chat_messages([message])
+        _messages.to_chat_messages([message])
     assert all(word in str(error.value) for word in words)
 
 
 def test_no_messages_is_an_error():
     with pytest.raises(RequestError, match="empty"):
-        _convert.to_chat_messages([])
+        _messages.to_chat_messages([])
+
+
+def to_chat_chunk(output):
+    delta = ReplyDelta(text=output.text)
+    return _results.to_chat_chunk(output, delta, "m", num_reasoning_tokens=1)
 
 
 def test_a_chunk_in_the_middle_says_nothing_that_adds_up():
-    chunk = _convert.to_chat_chunk(TokenOutput(request_id="r", token_ids=(1,), text="Hi"), "m")
+    chunk = to_chat_chunk(TokenOutput(request_id="r", token_ids=(1,), text="Hi"))
     assert chunk.message.content == "Hi"
     assert chunk.message.response_metadata == {"model_provider": "mlx"}
     assert chunk.message.usage_metadata is None
@@ -175,16 +184,17 @@ def test_the_last_chunk_says_the_rest():
         text="Hi",
         finish_reason=FinishReason.STOP,
         stop_reason="\n",
-        usage=Usage(prompt_tokens=5, completion_tokens=2, cached_tokens=3),
+        usage=Usage(prompt_tokens=5, completion_tokens=2, cached_tokens=3, cache_creation_tokens=2),
         metrics=METRICS,
     )
-    chunk = _convert.to_chat_chunk(output, "m")
+    chunk = to_chat_chunk(output)
     assert chunk.message.chunk_position == "last"
     assert chunk.message.usage_metadata == {
         "input_tokens": 5,
         "output_tokens": 2,
         "total_tokens": 7,
-        "input_token_details": {"cache_read": 3},
+        "input_token_details": {"cache_read": 3, "cache_creation": 2},
+        "output_token_details": {"reasoning": 1},
     }
     assert chunk.message.response_metadata == {
         "model_provider": "mlx",
@@ -206,7 +216,7 @@ def test_logprobs_have_the_shape_of_openai():
     entry = TokenLogprobs(
         Logprob(7, "é", -0.1), (Logprob(7, "é", -0.1), Logprob(8, "\ufffd", -2.0))
     )
-    chunk = _convert.to_chat_chunk(TokenOutput(request_id="r", text="é", logprobs=(entry,)), "m")
+    chunk = to_chat_chunk(TokenOutput(request_id="r", text="é", logprobs=(entry,)))
     chosen = {"token": "é", "bytes": [0xC3, 0xA9], "logprob": -0.1}
     unknown = {"token": "\ufffd", "bytes": None, "logprob": -2.0}
     assert chunk.message.response_metadata["logprobs"] == {

@@ -53,9 +53,13 @@ class FakeEmbedder:
     """Counts words by hash: texts that share words are near. Keeps what it was asked."""
 
     dimensions = 64
+    max_length = 128
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
+
+    def count(self, text: str, *, kind: str = "document") -> int:
+        return 2 + len(re.findall(r"\w+|[^\w\s]", text))
 
     def embed(self, texts: Sequence[str], *, kind: str = "document") -> np.ndarray:
         self.calls.append((kind, list(texts)))

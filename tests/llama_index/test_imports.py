@@ -75,7 +75,10 @@ except ImportError as error:
 
 
 def test_public_names():
-    assert set(mlx_backends.llama_index.__all__) == {"MLXEmbedding", "MLXLLM"}
-    assert {"MLXEmbedding", "MLXLLM"} <= set(dir(mlx_backends.llama_index))
+    names = mlx_backends.llama_index.__all__
+    assert {"MLXEmbedding", "MLXLLM", "MLXRerank", "ContextPacker", "configure"} <= set(names)
+    assert set(names) <= set(dir(mlx_backends.llama_index))
+    for name in names:
+        assert getattr(mlx_backends.llama_index, name).__name__ == name
     with pytest.raises(AttributeError, match="MLXReader"):
         mlx_backends.llama_index.MLXReader  # noqa: B018

@@ -79,7 +79,7 @@ def test_template_options_reach_the_template(engine, monkeypatch):
     seen = []
     encode_chat = engine.tokenizer.encode_chat
 
-    def spy(messages, **options):
+    def spy(messages, *, tools=None, **options):
         seen.append(options)
         return encode_chat(messages, **options)
 
@@ -99,7 +99,7 @@ def test_metadata_describes_the_model(engine):
     assert metadata.context_window == 100_000
     assert metadata.num_output == DEFAULT_NUM_OUTPUTS
     assert metadata.is_chat_model
-    assert not metadata.is_function_calling_model
+    assert metadata.is_function_calling_model
     assert metadata.model_name == "mock"
     assert MLXLLM(engine=engine, max_tokens=17).metadata.num_output == 17
 

@@ -80,6 +80,7 @@ async def test_last_response_says_what_it_cost(llm, method, given):
         "completion_tokens": 5,
         "total_tokens": prompt_tokens + 5,
         "cached_tokens": 0,
+        "reasoning_tokens": 0,
     }
     assert last.additional_kwargs == {
         "prompt_tokens": prompt_tokens,

@@ -1,4 +1,4 @@
-"""A tiny random BERT in the layout of the Hub, and a plain NumPy one to compare with."""
+"""Tiny random BERTs in the layout of the Hub, and a plain NumPy one to compare with."""
 
 import json
 import math
@@ -48,6 +48,54 @@ def write_encoder(folder: Path, *, prefix: str = "", dtype=np.float32, **config)
     )
 
 
+def write_cross_encoder(
+    folder: Path, *, num_labels: int = 1, head_scale: float = 1.0, bias: float = 0.0, **config
+) -> SimpleNamespace:
+    """Write a cross-encoder's folder; returns what to compare it with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        **CONFIG,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "architectures": ["BertForSequenceClassification"],
+        "id2label": {"0": "LABEL_0"},
+        "sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"},
+        **config,
+    }
+    weights = _random_weights(config) | _random_head(config["hidden_size"], num_labels)
+    weights["classifier.weight"] *= head_scale
+    weights["classifier.bias"] += bias
+    save_file(
+        {
+            name if name.startswith("classifier.") else f"bert.{name}": array.astype(np.float32)
+            for name, array in weights.items()
+        },
+        folder / "model.safetensors",
+    )
+    write_json(folder / "config.json", config)
+
+    def reference_score(ids: list[int], segments: list[int]) -> float:
+        first = reference(weights, config, ids, segments)[0]
+        return float(
+            _linear(np.tanh(_linear(first, weights, "pooler.dense")), weights, "classifier")[0]
+        )
+
+    def pair_ids(query: str, document: str) -> tuple[list[int], list[int]]:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        first, second = (
+            tokenizer.encode(text, add_special_tokens=False).ids for text in (query, document)
+        )
+        cls, sep = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+        ids = [cls, *first, sep, *second, sep]
+        return ids, [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+    return SimpleNamespace(
+        folder=folder, config=config, pair_ids=pair_ids, reference_score=reference_score
+    )
+
+
 def write_modules(
     folder: Path, *steps: str, pooling: dict | None = None, max_length: int | None = None
 ) -> None:
@@ -68,12 +116,17 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def reference(weights: dict[str, np.ndarray], config: dict, ids: list[int]) -> np.ndarray:
+def reference(
+    weights: dict[str, np.ndarray],
+    config: dict,
+    ids: list[int],
+    segments: list[int] | None = None,
+) -> np.ndarray:
     """BERT for one unpadded text, written from the paper: (len(ids), hidden_size) in float64."""
     w = {name: array.astype(np.float64) for name, array in weights.items()}
     x = w["embeddings.word_embeddings.weight"][ids]
     x = x + w["embeddings.position_embeddings.weight"][: len(ids)]
-    x = x + w["embeddings.token_type_embeddings.weight"][0]
+    x = x + w["embeddings.token_type_embeddings.weight"][segments or [0] * len(ids)]
     x = _layer_norm(x, w, "embeddings.LayerNorm", config)
     for i in range(config["num_hidden_layers"]):
         x = _reference_layer(x, w, f"encoder.layer.{i}", config)
@@ -136,6 +189,16 @@ def _random_weights(config: dict) -> dict[str, np.ndarray]:
     return {name: rng.normal(0.0, 0.5, shape) for name, shape in shapes.items()}
 
 
+def _random_head(size: int, num_labels: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(8)
+    return {
+        "pooler.dense.weight": rng.normal(0.0, 0.3, (size, size)),
+        "pooler.dense.bias": rng.normal(0.0, 0.3, size),
+        "classifier.weight": rng.normal(0.0, 0.5, (num_labels, size)),
+        "classifier.bias": np.zeros(num_labels),
+    }
+
+
 def _tokenizer() -> Tokenizer:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS.split()]
@@ -180,5 +243,8 @@ def make_embedder(worker):
 def files() -> SimpleNamespace:
     """The functions of this file that tests call."""
     return SimpleNamespace(
-        write_encoder=write_encoder, write_modules=write_modules, write_json=write_json
+        write_encoder=write_encoder,
+        write_cross_encoder=write_cross_encoder,
+        write_modules=write_modules,
+        write_json=write_json,
     )

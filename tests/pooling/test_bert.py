@@ -22,7 +22,7 @@ def run(model: Bert, rows: list[list[int]]) -> np.ndarray:
 def load():
     def load(made, dtype: DType = "auto") -> Bert:
         config = BertConfig.from_dict(made.config)
-        return load_encoder(made.folder, config, device="cpu", dtype=dtype)[0]
+        return load_encoder(made.folder, Bert, config, device="cpu", dtype=dtype)[0]
 
     return load
 

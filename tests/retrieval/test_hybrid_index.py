@@ -26,10 +26,17 @@ def found(hits):
     return [int(hit.chunk.path[0]) for hit in hits]
 
 
-def test_words_and_meaning_count_alike(index):
-    hits = index.search("dogs", np.array([0, 0, 1, 0], np.float32), top_k=2)
-    assert found(hits) == [3, 2]
-    assert [hit.score for hit in hits] == pytest.approx([1 / 61 + 1 / 64, 1 / 61])
+def test_words_and_meaning_both_count(index):
+    hits = index.search("dogs", np.array([0.5, 0, 1, 0.8], np.float32), top_k=4)
+    assert found(hits) == [3, 2, 0, 1]
+    assert [hit.score for hit in hits] == pytest.approx([0.6 * 0.8 + 0.4, 0.6, 0.6 * 0.5, 0])
+
+
+def test_the_surer_of_the_two_decides(index):
+    slightly_nearer = np.array([1.0, 0.98, 0.0, 0.0], np.float32)
+    assert found(index.search("max_tokens", slightly_nearer, top_k=1)) == [1]
+    far_nearer = np.array([1.0, 0.2, 0.0, 0.0], np.float32)
+    assert found(index.search("max_tokens", far_nearer, top_k=1)) == [0]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +50,12 @@ def test_words_and_meaning_count_alike(index):
 )
 def test_identifiers_are_found_whole_and_in_parts(index, query, expected):
     assert found(index.search(query, np.zeros(4, np.float32), top_k=1)) == [expected]
+
+
+def test_function_words_of_a_query_do_not_count():
+    index = HybridIndex(make_chunks(["What is it?", "Cache size: 4."]), np.ones((2, 2), np.float32))
+    assert found(index.search("what is the cache size?", np.ones(2, np.float32), 1)) == [1]
+    assert found(index.search("what is it", np.ones(2, np.float32), 1)) == [0]
 
 
 def test_headings_are_searched(tmp_path):

@@ -1,5 +1,6 @@
 """What both training loops share: optimizer, schedule, workers and fake quantization (torch)."""
 
+import gc
 import math
 import multiprocessing
 import queue
@@ -137,6 +138,8 @@ class Feed:
         workers: Number of processes.
         device: Where the tensors go.
         max_uses: How often a batch may be used when the workers are behind.
+        seed: Of the first worker; the others count on from it.
+        progress: What the shared progress value starts with.
     """
 
     def __init__(
@@ -147,9 +150,11 @@ class Feed:
         device: str,
         max_uses: int = 3,
         seed: int = 0,
+        progress: float = 0.0,
     ) -> None:
         context = multiprocessing.get_context("fork")
-        self.progress = context.Value("d", 0.0)
+        gc.freeze()  # the workers share what is there, and their collections pass over it
+        self.progress = context.Value("d", progress)
         self._queue = context.Queue(96)
         self._processes = [
             context.Process(

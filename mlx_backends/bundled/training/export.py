@@ -17,8 +17,8 @@ def export(inputs: Path, weights: Path, target: Path, *, bits: int = 4) -> None:
 
     Args:
         inputs: Holds `tokenizer.json`.
-        weights: Holds `lm-*.safetensors` or `encoder.safetensors` or both.
-        target: Gets the folders `lm` and `encoder`.
+        weights: Holds some of `lm-*.safetensors`, `encoder.safetensors`, `reranker.safetensors`.
+        target: Gets the folders `lm`, `encoder` and `reranker`.
         bits: Bits of a chat model weight.
     """
     if list(weights.glob("lm-*.safetensors")):
@@ -27,6 +27,8 @@ def export(inputs: Path, weights: Path, target: Path, *, bits: int = 4) -> None:
             quantize_lm(Path(scratch), target / "lm", bits=bits)
     if (weights / "encoder.safetensors").is_file():
         write_encoder(inputs, weights, target / "encoder")
+    if (weights / "reranker.safetensors").is_file():
+        write_reranker(inputs, weights, target / "reranker")
 
 
 def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
@@ -110,6 +112,30 @@ def write_encoder(inputs: Path, weights: Path, folder: Path) -> None:
         folder / "config_sentence_transformers.json",
         {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
     )
+
+
+def write_reranker(inputs: Path, weights: Path, folder: Path) -> None:
+    """Write the reranker as a `BertForSequenceClassification` with one label."""
+    fast_blas.preload()
+    import mlx.core as mx
+
+    from mlx_backends.bundled.training.shapes import EncoderConfig
+
+    config = EncoderConfig()
+    folder.mkdir(parents=True, exist_ok=True)
+    state = mx.load(str(weights / "reranker.safetensors"))
+    mx.save_safetensors(str(folder / "model.safetensors"), state, {"format": "pt"})  # type: ignore[arg-type]
+    _copy_tokenizer(inputs, folder)
+    tokenizer.mark_pairs(folder / "tokenizer.json")
+    tokenizer.write_config(folder, max_length=config.max_positions, chat=False)
+    activation = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
+    reranker = {
+        "architectures": ["BertForSequenceClassification"],
+        "id2label": {"0": "relevance"},
+        "label2id": {"relevance": 0},
+        "sentence_transformers": activation,
+    }
+    _write_json(folder / "config.json", config.to_hf() | reranker)
 
 
 def _copy_tokenizer(inputs: Path, folder: Path) -> dict[str, int]:

@@ -7,6 +7,7 @@ split by a hash: about one in ten is kept for evaluation and never occurs in tra
 import random
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 _ONSETS = "b br c ch d dr f fl g gr h j k kr l m n p pr qu r s sh sk st t th tr v w z bl cl gl pl sn".split()
 _NUCLEI = "a e i o u ai ea ou ar or en an in el y io".split()
@@ -174,7 +175,8 @@ def _invent(rng: random.Random) -> str:
     )
 
 
-def invented_words(count: int, *, held_out: bool, seed: int = 0) -> list[str]:
+@cache
+def invented_words(count: int, *, held_out: bool, seed: int = 0) -> tuple[str, ...]:
     """Make a pool of distinct invented words, all of one side of the split."""
     rng = random.Random(seed)
     words: dict[str, None] = {}
@@ -182,7 +184,7 @@ def invented_words(count: int, *, held_out: bool, seed: int = 0) -> list[str]:
         word = _invent(rng)
         if is_held_out(word) == held_out:
             words[word] = None
-    return list(words)
+    return tuple(words)
 
 
 class Names:

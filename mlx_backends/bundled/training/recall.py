@@ -1,6 +1,8 @@
-"""Retrieval items: questions with the passages that answer them."""
+"""Retrieval items: questions, each with the one passage of the list that answers it."""
 
-from mlx_backends.bundled.training.generator import Generator
+from collections.abc import Callable
+
+from mlx_backends.bundled.training.generator import Context, Generator
 
 
 def statements(generator: Generator, count: int) -> tuple[list[str], list[str]]:
@@ -18,16 +20,40 @@ def statements(generator: Generator, count: int) -> tuple[list[str], list[str]]:
     ]
 
 
+def pages(generator: Generator, count: int) -> tuple[list[str], list[str]]:
+    """Make questions and the pages that answer them: facts amid real prose and near misses."""
+    return _distinct(lambda: generator.context(6, real=0.0, filler=1.0), count)
+
+
 def prose(generator: Generator, count: int) -> tuple[list[str], list[str]]:
     """Make questions and the real passages that answer them."""
-    asked: dict[str, str] = {}
-    while len(asked) < count:
-        context = generator.prose_context(4)
+    return _distinct(lambda: generator.prose_context(4), count)
+
+
+def _distinct(make: Callable[[], Context], count: int) -> tuple[list[str], list[str]]:
+    """Take one question for each passage; no other passage holds the sentence that answers it."""
+    chosen: dict[str, str] = {}  # sentence that answers -> question
+    passages: list[str] = []
+    while len(passages) < count:
+        context = make()
         for item in context.items:
-            if item.answer is not None and context.passages[item.passage] not in asked:
-                asked[context.passages[item.passage]] = item.question
-    passages = list(asked)[:count]
-    return [asked[passage] for passage in passages], passages
+            if item.answer is None or len(passages) == count:
+                continue
+            passage = context.passages[item.passage]
+            plain = unwrapped(passage)
+            sentence = unwrapped(item.sentence)
+            if any(other in plain for other in chosen) or any(
+                sentence in unwrapped(other) for other in passages
+            ):
+                continue
+            chosen[sentence] = item.question
+            passages.append(passage)
+    return list(chosen.values()), passages
+
+
+def unwrapped(text: str) -> str:
+    """The text on one line, so that a sentence is found however a page breaks its lines."""
+    return " ".join(text.split())
 
 
 def bm25(asked: list[str], passages: list[str]) -> float:

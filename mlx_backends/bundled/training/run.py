@@ -14,9 +14,10 @@ class Run:
         folder: Holds `tokenizer.json` and `prose.json.gz`.
         out: Where the weights and the log go.
         seconds: Wall-clock budget of the loop.
-        workers: Processes that generate text.
-        tokens: Tokens of a batch, padding included.
+        workers: Processes that generate text, for all GPUs together.
+        tokens: Tokens of a batch on one GPU, padding included.
         device: ``cuda`` or ``cpu``.
+        gpus: Processes that train together, one a GPU (chat model only).
         eval_every_s: Seconds between evaluations.
         resume: Weights to start from (folder with `lm-*.safetensors`).
     """
@@ -27,6 +28,7 @@ class Run:
     workers: int = 14
     tokens: int = 49_152
     device: str = "cuda"
+    gpus: int = 1
     eval_every_s: float = 60.0
     eval_items: int = 160
     muon_rate: float = 4e-3

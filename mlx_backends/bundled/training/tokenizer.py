@@ -46,6 +46,21 @@ def train(texts: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
+def mark_pairs(path: Path) -> None:
+    """Make a `tokenizer.json` write pairs as a cross-encoder reads them.
+
+    The chat markup's tokens stand in for [CLS] and [SEP], which the vocabulary has not.
+    """
+    tokenizer = Tokenizer.from_file(str(path))
+    start, end = chatml.IM_START, chatml.IM_END
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}",
+        pair=f"{start} $A {end} $B:1 {end}:1",
+        special_tokens=[(text, tokenizer.token_to_id(text)) for text in (start, end)],
+    )
+    tokenizer.save(str(path))
+
+
 def write_config(folder: Path, *, max_length: int, chat: bool) -> None:
     """Write `tokenizer_config.json`."""
     config = {

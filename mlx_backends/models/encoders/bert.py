@@ -89,26 +89,31 @@ class BertConfig:
 class Bert(nn.Module):
     """Token ids to contextual token vectors."""
 
+    _UNUSED: tuple[str, ...] = ("pooler.", "cls.")
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.embeddings = _Embeddings(config)
         self.encoder = _Encoder(config)
 
-    def __call__(self, token_ids: mx.array, mask: mx.array) -> mx.array:
+    def __call__(
+        self, token_ids: mx.array, mask: mx.array, segments: mx.array | None = None
+    ) -> mx.array:
         """Encode a padded batch.
 
         Shapes: token_ids (B, L) integers, each inside the vocabulary; mask (B, L) booleans, True
-            at tokens and False at padding. Returns (B, L, D); rows at padding mean nothing.
+            at tokens and False at padding; segments (B, L) integers, the text of a pair that a
+            token is of, None for 0. Returns (B, L, D); rows at padding mean nothing.
         """
-        hidden = self.embeddings(token_ids)
+        hidden = self.embeddings(token_ids, segments)
         return self.encoder(hidden, _additive_mask(mask, hidden.dtype))
 
-    @staticmethod
-    def sanitize(weights: Mapping[str, mx.array]) -> dict[str, mx.array]:
+    @classmethod
+    def sanitize(cls, weights: Mapping[str, mx.array]) -> dict[str, mx.array]:
         """Keep the weights that this model has, under its names.
 
-        Drops the ``bert.`` prefix of models saved with a head, the pooler, the heads of
-        pre-training and stored position ids; renames TensorFlow's ``gamma`` and ``beta``.
+        Drops the ``bert.`` prefix of models saved with a head, heads that this model has not and
+        stored position ids; renames TensorFlow's ``gamma`` and ``beta``.
         """
         named = {name.removeprefix("bert."): array for name, array in weights.items()}
         return {
@@ -116,7 +121,7 @@ class Bert(nn.Module):
                 "LayerNorm.beta", "LayerNorm.bias"
             ): array
             for name, array in named.items()
-            if not name.startswith(("pooler.", "cls.")) and not name.endswith("position_ids")
+            if not name.startswith(cls._UNUSED) and not name.endswith("position_ids")
         }
 
 
@@ -129,10 +134,11 @@ class _Embeddings(nn.Module):
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
 
-    def __call__(self, token_ids: mx.array) -> mx.array:
+    def __call__(self, token_ids: mx.array, segments: mx.array | None) -> mx.array:
         positions = self.position_embeddings.weight[: token_ids.shape[1]]
-        first_segment = self.token_type_embeddings.weight[0]
-        return self.LayerNorm(self.word_embeddings(token_ids) + positions + first_segment)
+        kinds = self.token_type_embeddings
+        kind = kinds.weight[0] if segments is None else kinds(segments)
+        return self.LayerNorm(self.word_embeddings(token_ids) + positions + kind)
 
 
 class _Encoder(nn.Module):

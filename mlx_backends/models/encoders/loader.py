@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import mlx.core as mx
 from mlx.utils import tree_map
@@ -13,11 +13,18 @@ from mlx_backends.models import safetensors
 from mlx_backends.models.encoders.bert import Bert, BertConfig
 from mlx_backends.models.loader import pick_device, use_device
 
+Architecture = TypeVar("Architecture", bound=Bert)
+
 
 def load_encoder(
-    folder: Path, config: BertConfig, *, device: Device, dtype: DType
-) -> tuple[Bert, mx.Device]:
-    """Load a folder's safetensors.
+    folder: Path,
+    architecture: type[Architecture],
+    config: BertConfig,
+    *,
+    device: Device,
+    dtype: DType,
+) -> tuple[Architecture, mx.Device]:
+    """Load a folder's safetensors into a model of the given class.
 
     Returns:
         The model, with its weights in memory, and the device that it runs on.
@@ -28,8 +35,8 @@ def load_encoder(
     """
     chosen = pick_device(device)
     with use_device(chosen):
-        model = Bert(config)
-        weights = Bert.sanitize(_read_weights(folder))
+        model = architecture(config)
+        weights = architecture.sanitize(_read_weights(folder))
         _require_floats(folder, weights)
         try:
             model.load_weights(list(weights.items()))

@@ -3,6 +3,7 @@
 from mlx_backends.bundled.training.families.fact import Fact
 from mlx_backends.bundled.training.families.held_out import (
     HELD_OUT,
+    HELD_OUT_RELATIONS,
     HELD_OUT_REWORDED,
 )
 from mlx_backends.bundled.training.families.registry import (
@@ -11,4 +12,12 @@ from mlx_backends.bundled.training.families.registry import (
     TYPED_FAMILIES,
 )
 
-__all__ = ["ALL_TRAINED", "FAMILIES", "HELD_OUT", "HELD_OUT_REWORDED", "TYPED_FAMILIES", "Fact"]
+__all__ = [
+    "ALL_TRAINED",
+    "FAMILIES",
+    "HELD_OUT",
+    "HELD_OUT_RELATIONS",
+    "HELD_OUT_REWORDED",
+    "TYPED_FAMILIES",
+    "Fact",
+]

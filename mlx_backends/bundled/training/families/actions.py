@@ -46,12 +46,23 @@ class Actions:
             "v2": second[0].third if second else "", "O2": second[1].full if second else "",
         }  # fmt: skip
         statement = capitalize(rng.choice(patterns)(rng, slots))
+        whole = f"{subject.agree(verb)} {thing.full}"
+        if second:
+            whole += f" and {second[0].third} {second[1].full}"
         asks = self._asks(
-            rng, subject, verbs, verb, thing, adjuncts, statement, agentless=agentless
+            rng, subject, verbs, verb, thing, adjuncts, statement, whole, agentless=agentless
         )
         if second:
             asks += self._asks(
-                rng, subject, [second[0]], second[0], second[1], [], statement, agentless=False
+                rng,
+                subject,
+                [second[0]],
+                second[0],
+                second[1],
+                [],
+                statement,
+                whole,
+                agentless=False,
             )
         base = verbs[0].base
         keys = {
@@ -97,10 +108,11 @@ class Actions:
         thing: grammar.Phrase,
         adjuncts: list[tuple[str, str]],
         statement: str,
+        predicate: str,
         *,
         agentless: bool,
     ) -> list[tuple[str, str]]:
-        asked = rng.choice(verbs) if rng.random() < 0.25 else verb
+        asked = rng.choice(verbs) if rng.random() < 0.45 else verb
         what = "Which " + subject.category if subject.category and rng.random() < 0.6 else "What"
         if subject.category == "person":
             what = "Who"
@@ -140,7 +152,9 @@ class Actions:
                     (f"How {rng.choice(('do', 'can'))} I {asked.base} {slots['Q']}?", answer)
                 )
             asks.append((rng.choice(action_patterns.ASK_SUBJECT)(rng, slots), answer))
-        asks += self._ask_clause(rng, subject, verb, thing, statement, slots, agentless=agentless)
+        asks += self._ask_clause(
+            rng, subject, verb, thing, statement, predicate, slots, agentless=agentless
+        )
         for kind, adjunct in adjuncts:
             if answer := span_of(adjunct, statement):
                 asks.append(
@@ -158,12 +172,12 @@ class Actions:
         verb: grammar.Verb,
         thing: grammar.Phrase,
         statement: str,
+        predicate: str,
         slots: dict[str, str],
         *,
         agentless: bool,
     ) -> list[tuple[str, str]]:
         """Ask for the verb with its object, or for all that happens on an event."""
-        predicate = f"{subject.agree(verb)} {thing.full}"
         if agentless or rng.random() < 0.6:
             passive = f"{thing.full} {thing.be()} {verb.participle}"
             if (

@@ -1,7 +1,9 @@
 """Families for evaluation alone: training never sees their patterns."""
 
 from mlx_backends.bundled.training.families import slots
+from mlx_backends.bundled.training.families.concepts import HELD_OUT_CONCEPTS
 from mlx_backends.bundled.training.families.family import Family
+from mlx_backends.bundled.training.families.relations import Relations
 from mlx_backends.bundled.training.lexicon import Names
 
 HELD_OUT: list[Family] = [
@@ -62,10 +64,10 @@ HELD_OUT: list[Family] = [
         "scores",
         {
             "e": Names.name,
-            "v": lambda names: f"{names.rng.randint(10, 99)}.{names.rng.randint(0, 9)}",
+            "v": lambda names: f"{names.rng.randint(10, 99)}.{names.rng.randint(0, 9)} points",
             "t": Names.name,
         },
-        ["{e} scores {v} on {t}.", "On {t}, {e} scores {v} points."],
+        ["{e} scores {v} on {t}.", "On {t}, {e} scores {v}."],
         {"v": ["What does {e} score on {t}?", "How much does {e} score on {t}?"]},
         ("e", "t"),
     ),
@@ -99,7 +101,7 @@ HELD_OUT_REWORDED: list[Family] = [
         "parent",
         {"c": slots.CLASS, "p": slots.CLASS},
         ["{c} is a subclass of {p}.", "{p} is the parent of {c}."],
-        {"p": ["What does {c} extend?", "From what does {c} derive?"]},
+        {"p": ["Which class does {c} specialise?", "From what does {c} derive?"]},
         ("c",),
     ),
     Family(
@@ -124,3 +126,6 @@ HELD_OUT_REWORDED: list[Family] = [
         ("e", "a"),
     ),
 ]
+
+# Relations in many words, of which a statement takes one and a question another.
+HELD_OUT_RELATIONS = [Relations("held-out relation", HELD_OUT_CONCEPTS, weight=1.0)]

@@ -5,10 +5,13 @@ from typing import Any
 from mlx_backends.bundled.training.families.actions import Actions
 from mlx_backends.bundled.training.families.clauses import Clauses
 from mlx_backends.bundled.training.families.code import CODE
+from mlx_backends.bundled.training.families.concepts import TRAINED_CONCEPTS
 from mlx_backends.bundled.training.families.errors import Errors, Raises
 from mlx_backends.bundled.training.families.family import Family
 from mlx_backends.bundled.training.families.links import Links
+from mlx_backends.bundled.training.families.measures import MEASURES
 from mlx_backends.bundled.training.families.projects import PROJECTS
+from mlx_backends.bundled.training.families.relations import Relations
 from mlx_backends.bundled.training.families.things import THINGS
 from mlx_backends.bundled.training.families.values import VALUES
 
@@ -31,6 +34,7 @@ TYPED: list[Any] = [
     Clauses("consequence"),
     Raises(),
     Errors(),
+    Relations("relation", TRAINED_CONCEPTS, weight=34.0),
 ]
-ALL_TRAINED: list[Any] = [*FAMILIES, *TYPED]
+ALL_TRAINED: list[Any] = [*FAMILIES, *MEASURES, *TYPED]
 TYPED_FAMILIES = frozenset(family.name for family in TYPED)

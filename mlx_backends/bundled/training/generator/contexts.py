@@ -36,10 +36,9 @@ class Contexts:
             size = min(len(facts), rng.choice((1, 1, 2, 3, 4)) if paragraph else 1)
             group, facts = facts[:size], facts[size:]
             blocks.append(self.passages.of_facts(group, paragraph=paragraph))
-        if paragraph and rng.random() < 0.3:
-            maker = rng.choice(
-                (self.tables.card, self.tables.card, self.tables.table, self.tables.two_columns)
-            )
+        if paragraph and rng.random() < 0.35:
+            tables = self.tables
+            maker = rng.choice((tables.card, tables.table, tables.two_columns, tables.settings))
             blocks.append(maker())
         misses: list[Item] = []
         for _ in range(rng.randint(0, 3) if rng.random() < real else 0):

@@ -1,6 +1,6 @@
 """Real prose of one side of the split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlx_backends.bundled.training import prose
@@ -9,20 +9,44 @@ from mlx_backends.bundled.training.prose import Question
 
 @dataclass(slots=True)
 class Corpus:
-    """Real sentences of one side of the split, with their questions found once."""
+    """Real sentences of one side of the split, with their questions found once.
+
+    Attributes:
+        documents: Paragraphs, each a list of sentences.
+        asked: The questions that a sentence answers.
+        nouns: Nouns that occur in it.
+        modifiers: Words that stand before nouns in it.
+        headings: The heading of a paragraph, by its first sentence.
+    """
 
     documents: list[list[list[str]]]
     asked: dict[str, list[Question]]
     nouns: list[str]
     modifiers: list[str]
+    headings: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path, *, held_out: bool) -> "Corpus":
-        """Read one side of the split of a collection that `prose.save` wrote."""
+    def load(cls, path: Path, *, held_out: bool, sources: frozenset[str] | None = None) -> "Corpus":
+        """Read one side of the split of a collection that `prose.save` wrote.
+
+        Args:
+            path: The file.
+            held_out: Read the evaluation side.
+            sources: Read these packages alone.
+        """
         documents, asked = prose.load(path)
-        chosen = [item.paragraphs for item in documents if item.held_out == held_out]
-        nouns, modifiers = prose.vocabulary(chosen)
-        return cls(chosen, asked, nouns, modifiers)
+        chosen = [item for item in documents if item.held_out == held_out]
+        if sources is not None:
+            chosen = [item for item in chosen if item.source in sources]
+        headings = {
+            paragraph[0]: heading
+            for item in chosen
+            for heading, paragraph in zip(item.headings, item.paragraphs, strict=True)
+            if heading
+        }
+        paragraphs = [item.paragraphs for item in chosen]
+        nouns, modifiers = prose.vocabulary(paragraphs)
+        return cls(paragraphs, asked, nouns, modifiers, headings)
 
     def questions(self, sentence: str) -> list[Question]:
         return self.asked.get(sentence, [])

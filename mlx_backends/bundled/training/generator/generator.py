@@ -4,10 +4,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from mlx_backends.bundled.training import chatml
 from mlx_backends.bundled.training.families import ALL_TRAINED, Fact
 from mlx_backends.bundled.training.generator.contexts import Contexts
 from mlx_backends.bundled.training.generator.corpus import Corpus
 from mlx_backends.bundled.training.generator.facts import Facts
+from mlx_backends.bundled.training.generator.follow_ups import FollowUps
 from mlx_backends.bundled.training.generator.items import Context, Conversation
 from mlx_backends.bundled.training.generator.passages import Passages
 from mlx_backends.bundled.training.generator.questioning import Questioning
@@ -43,6 +45,7 @@ class Generator:
         self._facts = Facts(self.names, families)
         self._passages = Passages(self.names, corpus)
         self._contexts = Contexts(self.rng, self._facts, self._passages)
+        self._follow_ups = FollowUps(self.names, self._passages)
         self._questioning = Questioning(self.rng)
         self._tools = Tools(self.names)
 
@@ -63,9 +66,15 @@ class Generator:
         """Make up to 12 long passages, 1,000 to 3,000 tokens in all."""
         return self._contexts.long()
 
-    def grounded(self, context: Context, *, turns: int | None = None) -> Conversation:
+    def follow_up_context(self) -> Context:
+        """Make a context whose questions lean on each other, in the order of its items."""
+        return self._follow_ups.context()
+
+    def grounded(
+        self, context: Context, *, turns: int | None = None, in_order: bool = False
+    ) -> Conversation:
         """Ask several questions of a context in a random wrapper."""
-        return self._questioning.conversation(context, turns=turns)
+        return self._questioning.conversation(context, turns=turns, in_order=in_order)
 
     def small_talk(self) -> Conversation:
         """Greet, thank, or ask without passages."""
@@ -87,15 +96,21 @@ class Generator:
             return self.tool_conversation()
         if draw < 0.085:
             return self.small_talk()
-        if draw < 0.32 and self.level > 0.1:
+        if draw < 0.34 and self.level > 0.1:
             context = self.prose_context(rng.randint(1, 6))
-        elif draw < 0.38 and self.level > 0.2:
+        elif draw < 0.39 and self.level > 0.2:
+            return self.grounded(self.follow_up_context(), in_order=True)
+        elif draw < 0.45 and self.level > 0.2:
             context = self.long_context()
         else:
             context = self.context(self._fact_count())
         if not context.items:
             return self.small_talk()
         return self.grounded(context)
+
+    def page(self) -> str:
+        """Take real prose to read on from, up to about 1,000 tokens."""
+        return self._passages.page(self.rng.randint(800, 4_000)) + chatml.END_OF_TEXT
 
     def _fact_count(self) -> int:
         rng = self.rng

@@ -1,10 +1,10 @@
 """A tool with an invented schema, and requests that need it."""
 
 import json
-import random
 from typing import Any
 
 from mlx_backends.bundled.training import grammar, lexicon
+from mlx_backends.bundled.training.generator.parameter import Parameter
 from mlx_backends.bundled.training.grammar import capitalize
 from mlx_backends.bundled.training.lexicon import Names
 
@@ -15,23 +15,34 @@ Call = tuple[str, dict[str, Any], str, str]
 class InventedTool:
     """A tool that looks an attribute up, or does something with typed parameters.
 
+    Args:
+        names: Source of its words.
+        like: A tool that it is easily taken for: the same verb, thing or kind of look-up.
+
     Attributes:
+        name: Its name in the schema.
         schema: In OpenAI's form.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, like: "InventedTool | None" = None) -> None:
         rng = names.rng
         self.rng, self.names = rng, names
-        self.is_lookup = rng.random() < 0.45
+        self.is_lookup = like.is_lookup if like else rng.random() < 0.4
         self.attribute = rng.choice(lexicon.ATTRIBUTES)
         self.verb = rng.choice(rng.choice(grammar.VERB_GROUPS))
         self.thing = grammar.thing_name(names)
+        if like and rng.random() < 0.5:
+            self.verb = like.verb
+        elif like:
+            self.thing = like.thing
         self.action = f"{self.verb.base} {grammar.indefinite(self.thing)}"
-        parameters = [Parameter(names) for _ in range(rng.choice((1, 2, 2, 3)))]
+        parameters = [Parameter(names) for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)))]
         self.parameters = list({item.name: item for item in parameters}.values())
         name, description, properties = self._lookup() if self.is_lookup else self._action()
-        self.required = list(properties)
-        self.schema = self._schema(name.replace("-", "_"), description, properties)
+        optional = {item.name for item in self.parameters if not item.required}
+        self.required = [name for name in properties if self.is_lookup or name not in optional]
+        self.name = name.replace("-", "_")
+        self.schema = self._schema(self.name, description, properties)
 
     def call(self) -> Call:
         """Make a request that needs this tool."""
@@ -45,6 +56,8 @@ class InventedTool:
             if order
             else {"properties": properties, "required": required, "type": "object"}
         )
+        if not required and rng.random() < 0.5:
+            del body["required"]
         function = {"name": name, "description": description, "parameters": body}
         if rng.random() < 0.3:
             function = {"description": description, "name": name, "parameters": body}
@@ -138,9 +151,12 @@ class InventedTool:
 
     def _call_action(self) -> Call:
         rng, names = self.rng, self.names
-        values = {item.name: item.value() for item in self.parameters}
+        given = [item for item in self.parameters if item.required or rng.random() < 0.5]
+        values = {item.name: item.value() for item in given}
+        if not given:
+            return self._call_bare()
         if rng.random() < 0.35:
-            said = [item.say(values[item.name]) for item in self.parameters]
+            said = [item.say(values[item.name]) for item in given]
             told = rng.choice((" and ", ", ", " with ", " to ", " for ", " by ")).join(said)
             lead = rng.choice(
                 (
@@ -162,7 +178,7 @@ class InventedTool:
             rng.choice(("{n} {v}", "the {n} is {v}", "{n}: {v}", "{n} = {v}")).format(
                 n=item.spoken, v=item.say(values[item.name])
             )
-            for item in self.parameters
+            for item in given
         )
         question = rng.choice(
             (
@@ -180,42 +196,16 @@ class InventedTool:
         )
         return capitalize(question), values, result, status
 
-
-class Parameter:
-    """One typed parameter of an invented tool."""
-
-    def __init__(self, names: Names) -> None:
-        rng = names.rng
-        self.rng: random.Random = rng
-        self.names = names
-        self.spoken = rng.choice((*lexicon.ATTRIBUTES, names.thing(), names.thing(), names.word()))
-        self.name = self.spoken.replace(" ", "_").replace("-", "_")
-        self.type = rng.choice(("string", "string", "integer", "integer", "number", "boolean"))
-
-    def schema(self) -> dict[str, Any]:
-        result: dict[str, Any] = {"type": self.type}
-        if self.rng.random() < 0.5:
-            result["description"] = f"The {self.spoken}"
-        return result
-
-    def value(self) -> Any:
+    def _call_bare(self) -> Call:
+        """Ask for an action that takes no arguments."""
         rng = self.rng
-        if self.type == "integer":
-            return rng.randint(0, 9999) if rng.random() < 0.6 else rng.randint(1, 64)
-        if self.type == "number":
-            return round(rng.uniform(0, 100), rng.choice((1, 2)))
-        if self.type == "boolean":
-            return rng.random() < 0.5
-        return rng.choice(
-            (
-                self.names.name,
-                self.names.word,
-                self.names.code,
-                self.names.phrase,
-                lambda: rng.choice(lexicon.COLORS),
-            )
-        )()
+        question = rng.choice(_BARE).format(a=self.action, v=self.verb.base, t=self.thing)
+        status = rng.choice(("done", "ok", self.names.code(), self.names.quantity()))
+        result = rng.choice((status, json.dumps({"status": status}, ensure_ascii=False)))
+        return capitalize(question), {}, result, status
 
-    @staticmethod
-    def say(value: Any) -> str:
-        return str(value).lower() if isinstance(value, bool) else str(value)
+
+_BARE = (
+    "{a}.", "Please {a}.", "Can you {a}?", "{v} the {t}.", "I want you to {a}.", "Could you {v} the {t} for me?", "{v} the {t}, please.",
+    "It is time to {a}.", "Now {a}.",
+)  # fmt: skip

@@ -23,10 +23,12 @@ class Passages:
 
     def of_facts(self, facts: list[Fact], *, paragraph: bool) -> Passage:
         rng = self.rng
-        sentences = [fact.statement for fact in facts]
+        sentences = [self._in_context(fact) for fact in facts]
         if rng.random() < 0.2:
             sentences = [
-                self._opener() + uncapitalize(text) if text[-1] == "." else text
+                self._opener() + uncapitalize(text)
+                if text[-1] == "." and "\n" not in text
+                else text
                 for text in sentences
             ]
         items = []
@@ -66,9 +68,57 @@ class Passages:
         if other not in sentences and found:
             misses.append(Item(rng.choice(found).render(rng), None, 0, other))
         text = " ".join(sentences) if rng.random() < 0.8 else "\n".join(sentences)
-        if rng.random() < 0.25:
+        real = self.corpus.headings.get(document[start][0])
+        if real and rng.random() < 0.5:
+            text = f"{rng.choice(('# ', '## ', '### ', '', ''))}{real}\n{rng.choice(('', chr(10)))}{text}"
+        elif rng.random() < 0.2:
             text = f"{self.heading()}\n{text}"
         return (text, items), misses
+
+    def _in_context(self, fact: Fact) -> str:
+        """Write a fact, at times with its subject in the sentence or heading before it."""
+        rng, statement = self.rng, fact.statement
+        subject = next((s for s in _subjects(fact) if statement.startswith(capitalize(s))), None)
+        if subject is None or rng.random() > 0.22:
+            return statement
+        rest = statement[len(subject) :]
+        if rest.startswith("'s ") and rng.random() < 0.7:
+            return f"{self._introduction(subject)} Its {rest[3:]}"
+        if not rest.startswith(" ") or rest[1:2] in "-(=" or "```" in rest:
+            return statement
+        if rng.random() < 0.6:
+            pronoun = rng.choice(("It", "It", "It", "This"))
+            return f"{self._introduction(subject)} {pronoun}{rest}"
+        title = capitalize(subject.removeprefix("the "))
+        lead = rng.choice(("It", "It", "", ""))
+        if not lead and rest.split()[0] in ("is", "has", "was"):
+            lead = "It"
+        body = f"It{rest}" if lead else capitalize(rest[1:])
+        return rng.choice(_TITLED).format(t=title, b=body)
+
+    def _introduction(self, subject: str) -> str:
+        rng, names = self.rng, self.names
+        return capitalize(rng.choice(_INTRODUCTIONS)).format(
+            s=subject,
+            S=capitalize(subject),
+            t=grammar.indefinite(grammar.thing_name(names)),
+            n=names.name(),
+            v=names.version(),
+            c=grammar.component_name(names),
+        )
+
+    def page(self, size: int) -> str:
+        """Take paragraphs in a row with their headings, up to a number of characters."""
+        document = self.rng.choice(self.documents)
+        start = self.rng.randrange(len(document))
+        parts: list[str] = []
+        for paragraph in document[start:]:
+            heading = self.corpus.headings.get(paragraph[0])
+            text = " ".join(paragraph)
+            parts.append(f"## {heading}\n{text}" if heading else text)
+            if sum(map(len, parts)) > size:
+                break
+        return "\n\n".join(parts)
 
     def heading(self) -> str:
         rng, names = self.rng, self.names
@@ -113,7 +163,7 @@ class Passages:
             parts += self.real_sentences(rng.choice((0, 0, 0, 1, 1, 2)))
             parts.append(sentence)
         parts += self.real_sentences(rng.choice((0, 0, 1, 1, 2)))
-        draw = 1.0 if any("```" in part for part in parts) else rng.random()
+        draw = 1.0 if any("\n" in part for part in parts) else rng.random()
         if draw < 0.6:
             body = " ".join(part if part[-1] in ".!?:" else part + "." for part in parts)
         elif draw < 0.75:
@@ -126,6 +176,25 @@ class Passages:
         return f"{self.heading()}\n{body}" if draw < 0.35 else body
 
 
+def _subjects(fact: Fact) -> list[str]:
+    """Return the phrases of a fact that can be its singular subject."""
+    found = [fact.slots.get(name) for name in ("e", "c", "S", "f", "x")]
+    phrases = [item[1] if isinstance(item, tuple) else item for item in found]
+    texts = [
+        getattr(item, "full", item) for item in phrases if not getattr(item, "is_plural", False)
+    ]
+    return [text for text in texts if isinstance(text, str) and text and fact.family not in _PLURAL]
+
+
+_PLURAL = frozenset(("format", "state", "support"))
+_INTRODUCTIONS = (
+    "{S} is {t}.", "{S} is part of {n}.", "{S} was added in version {v}.", "Have a look at {s}.", "{S} is new.",
+    "Then there is {s}.", "The next part is {s}.", "This section is about {s}.", "One of them is {s}.", "{S} is not hard to use.",
+    "{S} sits next to the {c}.", "Everybody knows {s}.", "We now come to {s}.", "{S} has its own page.",
+)  # fmt: skip
+_TITLED = (
+    "## {t}\n{b}", "# {t}\n\n{b}", "### {t}\n\n{b}", "**{t}**: {b}", "{t}\n{b}", "- {t}\n  {b}", "**{t}**\n\n{b}", "{t}\n    {b}",
+)  # fmt: skip
 _OPENERS = (
     "As of {v}, ", "In practice, ", "Note that ", "By design, ", "In this release, ", "On {p}, ",
     "As a rule, ", "Also, ", "In short, ", "For now, ", "Since {v}, ", "Inside the {c}, ", "At the moment, ",

@@ -11,6 +11,7 @@ from mlx_backends.bundled.training.generator.items import (
 )
 from mlx_backends.bundled.training.generator.small_talk import PLAIN_SYSTEMS
 from mlx_backends.bundled.training.grammar import uncapitalize
+from mlx_backends.bundled.training.thesaurus import Thesaurus
 from mlx_backends.text.grounding import GROUNDED_SYSTEM_PROMPT, REFUSAL, number_passages
 
 
@@ -19,11 +20,13 @@ class Questioning:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
+        self._thesaurus = Thesaurus(rng)
 
-    def conversation(self, context: Context, *, turns: int | None) -> Conversation:
+    def conversation(self, context: Context, *, turns: int | None, in_order: bool) -> Conversation:
         """Ask several questions of a context in a random wrapper."""
         rng = self.rng
-        items = self._order(context.items)[: turns or rng.choice((1, 2, 3, 4, 5, 6))]
+        items = context.items if in_order else self._order(context.items)
+        items = items[: turns or (6 if in_order else rng.choice((1, 2, 3, 4, 5, 6)))]
         draw = rng.random()
         if draw < 0.12:
             return self._unnumbered(context, items)
@@ -55,6 +58,8 @@ class Questioning:
 
     def _question(self, question: str) -> str:
         rng = self.rng
+        if rng.random() < 0.3:
+            question = self._thesaurus.reword(question)
         draw = rng.random()
         if draw < 0.80:
             return question

@@ -1,9 +1,10 @@
 """Writes passages that are cards and tables."""
 
 import random
+import re
 
 from mlx_backends.bundled.training import grammar, lexicon
-from mlx_backends.bundled.training.families import FAMILIES, Fact
+from mlx_backends.bundled.training.families import FAMILIES, Fact, slots
 from mlx_backends.bundled.training.generator.items import Item
 from mlx_backends.bundled.training.generator.passages import Passage, Passages
 from mlx_backends.bundled.training.grammar import capitalize
@@ -57,7 +58,7 @@ class Tables:
                         "{v} is its {n}.",
                     )
                 ).format(n=name, v=value)
-                row = capitalize(row)
+                row = row if row.startswith(value) else capitalize(row)
             else:
                 row = f"{name.replace(' ', '_')} = {value}"
             question = rng.choice(fact.asks)[0] if fact.asks else f"What is the {name} of {entity}?"
@@ -113,18 +114,68 @@ class Tables:
             "| --- | --- |",
         ]
         items: list[Item] = []
-        for _ in range(rng.randint(2, 7)):
+        cells: list[tuple[str, str]] = []
+        for _ in range(rng.randint(2, 12)):
             code = f"`{getattr(names, maker)(*(('Error',) if kind in ('error', 'exception') else ()))}`"
-            text, loose = _column_text(names, says)
+            near = _near_miss(names, rng.choice(cells)) if cells and rng.random() < 0.5 else None
+            text, loose = near or _column_text(names, says)
+            if any(text == other for other, _ in cells):
+                continue
+            cells.append((text, loose))
             lines.append(f"| {code} | {text} |")
+            called = rng.choice(next((g for g in _SAME_KINDS if kind in g), (kind,)))
             if rng.random() < 0.6:
-                items.append(
-                    Item(rng.choice(asks_name).format(t=loose, c=code, k=kind), code, 0, lines[-1])
-                )
+                question = rng.choice(asks_name).format(t=loose, c=code, k=called)
+                items.append(Item(question, code, 0, lines[-1]))
             else:
-                items.append(Item(rng.choice(asks_says).format(c=code, k=kind), text, 0, lines[-1]))
+                question = rng.choice(asks_says).format(c=code, k=called)
+                items.append(Item(question, text, 0, lines[-1]))
         title = f"{self.passages.heading()}\n\n" if rng.random() < 0.5 else ""
         return title + "\n".join(lines), items
+
+    def settings(self) -> Passage:
+        """Write a table of options with their defaults and what they set."""
+        rng, names = self.rng, self.names
+        kind, maker = rng.choice(_SETTING_KINDS)
+        columns = [
+            kind,
+            rng.choice(_COLUMN_HEADS),
+            rng.choice(("default", "default value", "preset")),
+        ]
+        order = rng.choice(((0, 1, 2), (0, 2, 1)))
+        lines = ["| " + " | ".join(columns[i] for i in order) + " |", "| --- | --- | --- |"]
+        items: list[Item] = []
+        seen: set[str] = set()
+        for _ in range(rng.randint(2, 9)):
+            code, what = (
+                f"`{getattr(names, maker)()}`",
+                f"{rng.choice(('the ', ''))}{slots.setting(names)}",
+            )
+            if {code, what.removeprefix("the ")} & seen:
+                continue
+            seen |= {code, what.removeprefix("the ")}
+            value = rng.choice((names.value(), f"`{names.quoted_literal()}`", names.number()))
+            cells = (code, what, value)
+            lines.append("| " + " | ".join(cells[i] for i in order) + " |")
+            asked, answer = rng.choice(
+                ((_NAME_ASKS, code), (_DEFAULT_ASKS, value), (_MEANING_ASKS, what))
+            )
+            called = rng.choice(next((g for g in _SAME_KINDS if kind in g), (kind,)))
+            question = rng.choice(asked).format(c=code, k=called, t=what.removeprefix("the "))
+            items.append(Item(question, answer, 0, lines[-1]))
+        head = f"{self.passages.heading()}\n\n" if rng.random() < 0.5 else ""
+        return head + "\n".join(lines), items
+
+
+def _near_miss(names: Names, cell: tuple[str, str]) -> tuple[str, str] | None:
+    """Change one word of a cell, so that the rows differ in little."""
+    words = [word for word in cell[0].split() if word in _SWAPPED]
+    if not words:
+        return None
+    old = names.rng.choice(words)
+    new = names.rng.choice(next(pool for pool in _POOLS if old in pool))
+    pattern = re.compile(rf"\b{re.escape(old)}\b")
+    return pattern.sub(new, cell[0], count=1), pattern.sub(new, cell[1], count=1)
 
 
 def _column_text(names: Names, says: str) -> tuple[str, str]:
@@ -157,6 +208,34 @@ def _column_text(names: Names, says: str) -> tuple[str, str]:
     return thing + extra, thing
 
 
+_POOLS = (lexicon.THINGS, lexicon.COMPONENTS, lexicon.ADJECTIVES, lexicon.MODIFIERS)
+_SWAPPED = frozenset(word for pool in _POOLS for word in pool if " " not in word)
+# Names of kinds that a question may use for each other.
+_SAME_KINDS = (
+    ("error", "exception", "error class"), ("option", "setting", "parameter", "flag", "switch", "argument"),
+    ("setting", "option", "parameter", "configuration option"), ("variable", "environment variable", "setting", "option"),
+    ("exception", "error"), ("command", "tool", "program", "command"), ("function", "method", "call", "routine"),
+    ("module", "file", "page"), ("argument", "parameter", "option"), ("field", "key", "attribute", "option"),
+)  # fmt: skip
+_SETTING_KINDS = (
+    ("option", "flag"), ("option", "identifier"), ("setting", "identifier"), ("variable", "environment_variable"),
+    ("argument", "identifier"), ("field", "identifier"), ("flag", "flag"),
+)  # fmt: skip
+_NAME_ASKS = (
+    "Which {k} sets the {t}?", "Which {k} is for the {t}?", "How do I set the {t}?", "What controls the {t}?", "Which {k} changes the {t}?",
+    "With which {k} can I choose the {t}?", "What do I change to get another {t}?",
+)  # fmt: skip
+_DEFAULT_ASKS = (
+    "What is the default of {c}?", "What does {c} default to?", "What is the default {t}?", "Which value does {c} have by default?",
+    "If I do not set {c}, what is used?", "What is the {t} if I change nothing?", "What is the {t} by default?", "Default of {c}?",
+)  # fmt: skip
+_MEANING_ASKS = (
+    "What does {c} set?",
+    "What is {c} for?",
+    "What does the {k} {c} control?",
+    "What does {c} mean?",
+    "What is the meaning of {c}?",
+)
 _COLUMN_HEADS = ("meaning", "what it does", "description", "use", "effect", "notes", "purpose")
 
 

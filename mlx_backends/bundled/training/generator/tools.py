@@ -21,15 +21,15 @@ class Tools:
     def conversation(self) -> Conversation:
         """Call a tool of an invented schema, then answer from its result."""
         rng = self.rng
-        count = rng.randint(1, 4)
-        tools = [InventedTool(self.names) for _ in range(count)]
+        tools = self._tools(rng.choice((1, 2, 2, 3, 4, 5, 6)))
+        count = len(tools)
         schemas = [tool.schema for tool in tools]
         messages: list[Message] = []
         if rng.random() < 0.4:
             messages.append({"role": "system", "content": rng.choice(PLAIN_SYSTEMS)})
         draw = rng.random()
         if draw < 0.12:
-            question, *_ = InventedTool(self.names).call()
+            question = self._beyond(tools)
             messages += [
                 {"role": "user", "content": question},
                 {"role": "assistant", "content": NO_TOOL},
@@ -52,3 +52,28 @@ class Tools:
                 {"role": "assistant", "content": answer},
             ]
         return Conversation(messages, schemas)
+
+    def _tools(self, count: int) -> list[InventedTool]:
+        """Make tools with names of their own, some of them near misses of each other."""
+        rng = self.rng
+        tools: list[InventedTool] = []
+        while len(tools) < count:
+            like = rng.choice(tools) if tools and rng.random() < 0.4 else None
+            tool = InventedTool(self.names, like)
+            if all(
+                _purpose(tool) != _purpose(other) and tool.name != other.name for other in tools
+            ):
+                tools.append(tool)
+        return tools
+
+    def _beyond(self, tools: list[InventedTool]) -> str:
+        """Ask for something that none of the tools does."""
+        like = self.rng.choice(tools) if self.rng.random() < 0.3 else None
+        while True:
+            tool = InventedTool(self.names, like)
+            if all(_purpose(tool) != _purpose(other) for other in tools):
+                return tool.call()[0]
+
+
+def _purpose(tool: InventedTool) -> tuple[str, ...]:
+    return ("look up", tool.attribute) if tool.is_lookup else (tool.verb.base, tool.thing)

@@ -17,7 +17,7 @@ class Verb:
 
 
 _DOUBLED = frozenset(
-    "transmit emit admit defer refer prefer omit format pin forbid transfer drop stop trim map log plan ship skip strip swap tag wrap scan plot cap cut split set run get put".split()
+    "transmit emit admit defer refer prefer omit format pin forbid transfer drop stop trim map log plan ship skip strip swap tag wrap shut hit let quit clip zip sum spot rot chop grab rub stir scan plot cap cut split set run get put".split()
 )
 
 
@@ -26,11 +26,23 @@ _IRREGULAR = {
     "find": "found found", "take": "took taken", "choose": "chose chosen", "read": "read read",
     "write": "wrote written", "run": "ran run", "give": "gave given", "split": "split split",
     "cut": "cut cut", "set": "set set", "put": "put put", "make": "made made", "get": "got got",
-    "hide": "hid hidden", "begin": "began begun", "draw": "drew drawn", "lead": "led led",
+    "override": "overrode overridden", "hide": "hid hidden", "begin": "began begun", "draw": "drew drawn", "lead": "led led",
     "sell": "sold sold", "buy": "bought bought", "win": "won won", "throw": "threw thrown",
     "show": "showed shown", "shrink": "shrank shrunk", "freeze": "froze frozen", "feed": "fed fed",
     "grow": "grew grown", "wake": "woke woken", "rewrite": "rewrote rewritten", "forbid": "forbade forbidden",
-    "prove": "proved proven", "bind": "bound bound",
+    "prove": "proved proven", "bind": "bound bound", "have": "had had", "teach": "taught taught", "eat": "ate eaten",
+    "speak": "spoke spoken", "forget": "forgot forgotten", "lose": "lost lost", "catch": "caught caught",
+    "mean": "meant meant", "overcome": "overcame overcome", "beat": "beat beaten", "understand": "understood understood",
+    "bring": "brought brought", "think": "thought thought", "say": "said said", "tell": "told told", "hang": "hung hung",
+    "know": "knew known", "come": "came come", "go": "went gone", "drive": "drove driven", "fall": "fell fallen",
+    "break": "broke broken", "tear": "tore torn", "stand": "stood stood", "sit": "sat sat", "lie": "lay lain",
+    "pay": "paid paid", "spend": "spent spent", "deal": "dealt dealt", "leave": "left left", "hear": "heard heard",
+    "feel": "felt felt", "see": "saw seen", "foresee": "foresaw foreseen", "sleep": "slept slept", "shut": "shut shut",
+    "hit": "hit hit", "hurt": "hurt hurt", "let": "let let", "quit": "quit quit", "cost": "cost cost", "spread": "spread spread",
+    "undo": "undid undone", "redo": "redid redone", "withdraw": "withdrew withdrawn", "withhold": "withheld withheld",
+    "bear": "bore borne", "wear": "wore worn", "shake": "shook shaken", "steal": "stole stolen", "swear": "swore sworn",
+    "seek": "sought sought", "fight": "fought fought", "lend": "lent lent", "bend": "bent bent", "meet": "met met",
+    "rise": "rose risen", "arise": "arose arisen", "fly": "flew flown", "blow": "blew blown", "ride": "rode ridden",
 }  # fmt: skip
 
 
@@ -40,11 +52,17 @@ def conjugate(base: str) -> Verb:
     if base.endswith("y") and base[-2] not in "aeiou":
         third, past = base[:-1] + "ies", base[:-1] + "ied"
     else:
-        third = base + ("es" if base.endswith(("s", "x", "ch", "sh", "z")) else "s")
+        third = (
+            "has"
+            if base == "have"
+            else base + ("es" if base.endswith(("s", "x", "ch", "sh", "z")) else "s")
+        )
         past = base + "d" if base.endswith("e") else stem + "ed"
     gerund = (base[:-1] if base.endswith("e") and base[-2] != "e" else stem) + "ing"
     if base == "begin":
         gerund = "beginning"
+    if base in {"lie", "die", "tie"}:
+        gerund = base[:-2] + "ying"
     past, participle = _IRREGULAR[base].split() if base in _IRREGULAR else (past, past)
     return Verb(base, third, past, participle, gerund)
 

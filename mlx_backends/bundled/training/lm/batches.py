@@ -8,8 +8,9 @@ from tokenizers import Tokenizer
 
 from mlx_backends.bundled.training import chatml
 from mlx_backends.bundled.training.generator import Corpus, Generator
-from mlx_backends.bundled.training.lm.model import ANSWER, CONTEXT, PAD
+from mlx_backends.bundled.training.lm.model import ANSWER, CONTEXT, PAD, PROSE
 
+_PAGE_SHARE = 0.05
 BUCKETS = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
 
 
@@ -30,6 +31,8 @@ class Encoded:
             yield ids, self._kinds(ids)
 
     def _kinds(self, ids: np.ndarray) -> np.ndarray:
+        if ids[0] != self.start:  # a page of real prose
+            return np.full(len(ids), PROSE, dtype=np.uint8)
         kinds = np.full(len(ids), CONTEXT, dtype=np.uint8)
         starts = np.flatnonzero((ids[:-2] == self.start) & (ids[1:-1] == self.role[0]))
         ends = np.flatnonzero(ids == self.end)
@@ -48,7 +51,12 @@ def batches(
     pools: dict[int, list] = {length: [] for length in BUCKETS}
     while True:
         generator.level = min(1.0, progress.value / 0.5)
-        texts = [generator.conversation().text() for _ in range(64)]
+        texts = [
+            generator.page()
+            if generator.rng.random() < _PAGE_SHARE
+            else generator.conversation().text()
+            for _ in range(64)
+        ]
         for ids, kinds in encode(texts):
             length = next((b for b in BUCKETS if b >= len(ids)), None)
             if length is None:

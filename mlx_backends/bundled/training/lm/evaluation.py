@@ -1,13 +1,16 @@
 """Evaluation of the chat model while it trains, on the evaluation side of every split."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mlx_backends.bundled.training.families import HELD_OUT, HELD_OUT_REWORDED
+from mlx_backends.bundled.training import prose
+from mlx_backends.bundled.training.families import HELD_OUT, HELD_OUT_RELATIONS, HELD_OUT_REWORDED
 from mlx_backends.bundled.training.generator import (
+    Context,
     Conversation,
     Corpus,
     Generator,
@@ -16,19 +19,49 @@ from mlx_backends.bundled.training.generator import (
 )
 from mlx_backends.bundled.training.lm.batches import Encoded, pad
 from mlx_backends.bundled.training.lm.model import ANSWER, LanguageModel
+from mlx_backends.bundled.training.thesaurus import Thesaurus
 from mlx_backends.text.grounding import grounded_messages
 
 
 def _asked(
-    generator: Generator, count: int, items: int, *, refuse: bool = False, as_json: bool = False
+    generator: Generator,
+    count: int,
+    items: int,
+    *,
+    refuse: bool = False,
+    as_json: bool = False,
+    thesaurus: Thesaurus | None = None,
 ) -> list[Conversation]:
-    result = []
+    result: list[Conversation] = []
     while len(result) < items:
         context = generator.context(count, real=0.0, filler=0.3)
         found = [item for item in context.items if (item.answer is None) == refuse]
+        if thesaurus:
+            reworded = [replace(i, question=thesaurus.reword(i.question)) for i in found]
+            pairs = zip(found, reworded, strict=True)
+            found = [new for old, new in pairs if new.question != old.question]
         if found:
             result.append(_single(context.passages, found[0], as_json=as_json))
     return result
+
+
+def _prose(generator: Generator, items: int) -> list[Conversation]:
+    result: list[Conversation] = []
+    while len(result) < items:
+        context = generator.prose_context(3)
+        found = [item for item in context.items if item.answer is not None]
+        result += [_single(context.passages, item) for item in found[:1]]
+    return result
+
+
+def _in_order(context: Context) -> Conversation:
+    """Ask the questions of a context one after the other."""
+    first, *rest = context.items
+    messages = _single(context.passages, first).messages
+    for item in rest:
+        messages.append({"role": "user", "content": f"Question: {item.question}"})
+        messages.append({"role": "assistant", "content": answer_text(item)})
+    return Conversation(messages)
 
 
 def _single(passages: list[str], item: Item, *, as_json: bool = False) -> Conversation:
@@ -50,12 +83,15 @@ def evaluation_sets(folder: Path, items: int) -> dict[str, list[str]]:
     sets["reworded_4"] = _asked(reworded, 4, items)
     sets["refuse_4"] = _asked(known, 4, items, refuse=True)
     sets["json_4"] = _asked(known, 4, items, as_json=True)
-    prose = []
-    while len(prose) < items:
-        context = known.prose_context(3)
-        found = [item for item in context.items if item.answer is not None]
-        prose += [_single(context.passages, item) for item in found[:1]]
-    sets["prose_3"] = prose
+    related = Generator(8, corpus, held_out=True, families=HELD_OUT_RELATIONS)
+    sets["related_4"] = _asked(related, 4, items)
+    sets["synonyms_4"] = _asked(known, 4, items, thesaurus=Thesaurus(known.rng, held_out=True))
+    manuals = frozenset(manual.package for manual in prose.MANUALS if manual.held_out)
+    unread = Corpus.load(folder / "prose.json.gz", held_out=True, sources=manuals)
+    sets["prose_3"] = _prose(known, items)
+    sets["manuals_3"] = _prose(Generator(9, unread, held_out=True), items)
+    contexts = [known.follow_up_context() for _ in range(items // 2)]
+    sets["follow_up"] = [_in_order(context) for context in contexts]
     sets["tool"] = [known.tool_conversation() for _ in range(items // 2)]
     return {name: [item.text() for item in conversations] for name, conversations in sets.items()}
 

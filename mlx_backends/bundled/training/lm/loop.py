@@ -5,6 +5,7 @@ generate text. Progress is a share of the wall-clock budget, so that the same co
 """
 
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,71 +17,103 @@ from mlx_backends.bundled.training.generator import Corpus
 from mlx_backends.bundled.training.lm.batches import Encoded, batches
 from mlx_backends.bundled.training.lm.evaluation import evaluation_sets, exact_match
 from mlx_backends.bundled.training.lm.model import LanguageModel, after_attention, before_attention
+from mlx_backends.bundled.training.lm.peers import Peers, launch
 from mlx_backends.bundled.training.run import Run
 from mlx_backends.bundled.training.shapes import LmConfig
+
+_WARM_STEPS = 5  # compiled and not timed
 
 
 def train(run: Run, config: LmConfig = LmConfig()) -> None:  # noqa: B008
     """Train and write `lm-0.safetensors`, `lm-1.safetensors` and `lm.log.jsonl` to `run.out`."""
+    launch(partial(_train, run=run, config=config), run.gpus)
+
+
+def _train(peers: Peers, run: Run, config: LmConfig) -> None:
     torch.manual_seed(run.seed)
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(run.folder / "tokenizer.json"))
+    feed = _feed(run, peers, tokenizer)
+    peers.join()
+    sets = evaluation_sets(run.folder, run.eval_items) if peers.rank == 0 else {}
+    model = _model(run, config)
+    optimizer = common.Optimizer(model, muon_rate=run.muon_rate, adam_rate=run.adam_rate)
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    encode = Encoded(tokenizer)
+    if peers.rank == 0:
+        size = sum(p.numel() for p in model.parameters())
+        run.log("lm", {"parameters": size, "tokens_per_step": run.tokens * peers.count})
+    step, started, evaluated, average = 0, 0.0, 0.0, 0.0
+    while True:
+        elapsed = time.time() - started if started else 0.0
+        progress = peers.agree(elapsed / run.seconds)
+        if progress >= 1:
+            break
+        feed.progress.value = 1.0 if run.resume else progress
+        answer_loss = _step(run, peers, model, optimizer, matrices, feed.next(), step, progress)
+        step += 1
+        if step % 10 == 0:
+            average = 0.8 * (average or answer_loss.item()) + 0.2 * answer_loss.item()
+        if step == _WARM_STEPS:
+            started = time.time()
+        if peers.rank == 0 and elapsed - evaluated > run.eval_every_s:
+            evaluated = elapsed
+            _save(model, run.out)  # what is left if the machine goes away
+            _report(run, model, encode, sets, feed, step, elapsed, average, optimizer.skipped)
+    feed.stop()
+    if peers.rank == 0:
+        _save(model, run.out)
+        common.fake_quantize(matrices)
+        _report(run, model, encode, sets, feed, step, elapsed, average, optimizer.skipped)
+
+
+def _feed(run: Run, peers: Peers, tokenizer: Tokenizer) -> common.Feed:
+    """Start the processes that generate text."""
     corpus = Corpus.load(run.folder / "prose.json.gz", held_out=False)
-    feed = common.Feed(
+    return common.Feed(
         lambda seed, progress: batches(
             seed, progress, tokenizer=tokenizer, corpus=corpus, tokens=run.tokens
         ),
-        workers=run.workers,
+        workers=max(1, run.workers // peers.count),
         device=run.device,
-        seed=run.seed,
+        seed=run.seed + 1_000_000 * peers.rank,
+        progress=1.0 if run.resume else 0.0,
     )
-    if run.resume:
-        feed.progress.value = 1.0
-    sets = evaluation_sets(run.folder, run.eval_items)
+
+
+def _model(run: Run, config: LmConfig) -> LanguageModel:
     model = LanguageModel(config)
     if run.resume:
         _load(model, run.resume)
     model = model.to(run.device)
     if run.device != "cpu":
         model.compile_parts()
-    optimizer = common.Optimizer(model, muon_rate=run.muon_rate, adam_rate=run.adam_rate)
-    matrices = [p for p in model.parameters() if p.dim() == 2]
-    run.log(
-        "lm",
-        {"parameters": sum(p.numel() for p in model.parameters()), "tokens_per_step": run.tokens},
-    )
-    encode = Encoded(tokenizer)
-    step, started, evaluated, average = 0, None, 0.0, 0.0
-    while True:
-        progress = 0.0 if started is None else (time.time() - started) / run.seconds
-        if progress >= 1:
-            break
-        feed.progress.value = 1.0 if run.resume else progress
-        ids, kinds = feed.next()
-        quantized = progress >= run.quantize_from
-        saved = common.fake_quantize(matrices) if quantized else []
-        context_weight = torch.tensor(max(0.03, 0.12 * (1 - 2 * progress)), device=run.device)
-        with torch.autocast(run.device, torch.bfloat16, enabled=run.device != "cpu"):
-            loss, answer_loss = model.loss(ids.long(), kinds.clone(), context_weight)
-        loss.backward()
-        if quantized:
-            common.restore(matrices, saved)
-        optimizer.step(common.schedule(step, progress))
-        step += 1
-        if step % 10 == 0:
-            average = (
-                answer_loss.item() if not average else 0.8 * average + 0.2 * answer_loss.item()
-            )
-        if started is None and step == 5:
-            started = time.time()
-        elapsed = time.time() - (started or time.time())
-        if elapsed - evaluated > run.eval_every_s:
-            evaluated = elapsed
-            _report(run, model, encode, sets, feed, step, elapsed, average)
-    _save(model, run.out)
-    feed.stop()
-    saved = common.fake_quantize(matrices)
-    _report(run, model, encode, sets, feed, step, time.time() - (started or 0), average)
+    return model
+
+
+def _step(
+    run: Run,
+    peers: Peers,
+    model: LanguageModel,
+    optimizer: common.Optimizer,
+    matrices: list[torch.nn.Parameter],
+    batch: tuple[Tensor, ...],
+    step: int,
+    progress: float,
+) -> Tensor:
+    """Train on one batch; return the loss on answer tokens."""
+    ids, kinds = batch
+    quantized = progress >= run.quantize_from
+    saved = common.fake_quantize(matrices) if quantized else []
+    context_weight = torch.tensor(max(0.03, 0.12 * (1 - 2 * progress)), device=run.device)
+    with torch.autocast(run.device, torch.bfloat16, enabled=run.device != "cpu"):
+        loss, answer_loss = model.loss(ids.long(), kinds.clone(), context_weight)
+    loss.backward()
+    if quantized:
+        common.restore(matrices, saved)
+    peers.average(optimizer.parameters)
+    optimizer.step(common.schedule(step, progress))
+    return answer_loss
 
 
 def _report(
@@ -92,6 +125,7 @@ def _report(
     step: int,
     elapsed: float,
     loss: float,
+    skipped: int,
 ) -> None:
     with torch.autocast(run.device, torch.bfloat16, enabled=run.device != "cpu"):
         eager = model.before, model.after
@@ -104,10 +138,10 @@ def _report(
     row = {
         "s": round(elapsed),
         "step": step,
-        "Mtok": round(step * run.tokens / 1e6, 1),
+        "Mtok": round(step * run.tokens * run.gpus / 1e6, 1),
         "loss": round(loss, 4),
     }
-    run.log("lm", row | scores | {"fresh": feed.fresh, "reused": feed.reused})
+    run.log("lm", row | scores | {"fresh": feed.fresh, "reused": feed.reused, "skipped": skipped})
 
 
 def _save(model: LanguageModel, out: Path) -> None:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from mlx_backends.bundled.training.shapes import LmConfig
 
-PAD, CONTEXT, ANSWER = 0, 1, 2  # kinds of tokens
+PAD, CONTEXT, ANSWER, PROSE = 0, 1, 2, 3  # kinds of tokens
+_PROSE_WEIGHT = 0.3
 _EPS = 1e-6
 
 
@@ -87,6 +88,7 @@ def token_loss(
     losses = F.cross_entropy(logits.float(), targets, reduction="none")
     answers = (kinds == ANSWER).float()
     weights = answers + context_weight * (kinds == CONTEXT).float()
+    weights = weights + _PROSE_WEIGHT * (kinds == PROSE).float()
     loss = (losses * weights).sum() / weights.sum().clamp_min(1.0)
     return loss, (losses * answers).sum().detach() / answers.sum().clamp_min(1.0)
 

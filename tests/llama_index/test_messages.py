@@ -1,4 +1,4 @@
-"""Messages to turns of a chat template, outputs to responses."""
+"""Messages to the turns of a chat template."""
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -7,6 +7,7 @@ from llama_index.core.base.llms.types import (
     CachePoint,
     ChatMessage,
     CitableBlock,
+    CitationBlock,
     DocumentBlock,
     ImageBlock,
     TextBlock,
@@ -15,9 +16,13 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from mlx_backends.core import FinishReason, Logprob, TokenLogprobs, TokenOutput
 from mlx_backends.errors import RequestError
-from mlx_backends.llama_index._convert import Completion, to_chat_messages
+from mlx_backends.llama_index._messages import to_chat
+from mlx_backends.text.grounding import grounded_messages
+
+
+def to_turns(*messages: ChatMessage) -> list[dict]:
+    return to_chat(messages).turns
 
 
 @pytest.mark.parametrize(
@@ -34,14 +39,12 @@ from mlx_backends.llama_index._convert import Completion, to_chat_messages
     ],
 )
 def test_roles_are_those_of_chat_templates(role, written):
-    assert to_chat_messages([ChatMessage(role=role, content="x")]) == [
-        {"role": written, "content": "x"}
-    ]
+    assert to_turns(ChatMessage(role=role, content="x")) == [{"role": written, "content": "x"}]
 
 
 def test_texts_of_a_message_are_joined_as_llama_index_joins_them():
     message = ChatMessage(blocks=[TextBlock(text="one"), TextBlock(text="two")])
-    assert to_chat_messages([message]) == [{"role": "user", "content": message.content}]
+    assert to_turns(message) == [{"role": "user", "content": message.content}]
 
 
 def test_system_messages_come_first_and_neighbours_become_one():
@@ -52,7 +55,7 @@ def test_system_messages_come_first_and_neighbours_become_one():
         ChatMessage(role="system", content="So far: nothing."),
         ChatMessage(role="assistant", content="Yes."),
     ]
-    assert to_chat_messages(messages) == [
+    assert to_turns(*messages) == [
         {"role": "system", "content": "Be brief.\n\nSo far: nothing."},
         {"role": "user", "content": "Hi.\n\nAre you there?"},
         {"role": "assistant", "content": "Yes."},
@@ -61,9 +64,13 @@ def test_system_messages_come_first_and_neighbours_become_one():
 
 def test_thinking_reaches_the_template_apart_from_the_answer():
     blocks = [ThinkingBlock(content="2 and 2"), TextBlock(text="4")]
-    assert to_chat_messages([ChatMessage(role="assistant", blocks=blocks)]) == [
+    assert to_turns(ChatMessage(role="assistant", blocks=blocks)) == [
         {"role": "assistant", "content": "4", "reasoning_content": "2 and 2"}
     ]
+
+
+def call(id_: str, arguments: object) -> dict:
+    return {"type": "function", "id": id_, "function": {"name": "add", "arguments": arguments}}
 
 
 def test_tool_calls_and_their_results_take_the_standard_form():
@@ -81,20 +88,26 @@ def test_tool_calls_and_their_results_take_the_standard_form():
             role="tool", content="2", additional_kwargs={"tool_call_id": "2", "name": "add"}
         ),
     ]
-    calls = [
-        {"type": "function", "id": id_, "function": {"name": "add", "arguments": arguments}}
-        for id_, arguments in (("1", {"a": 1}), ("2", {"a": 2}), ("3", "not JSON"))
-    ]
-    assert to_chat_messages(messages) == [
+    calls = [call("1", {"a": 1}), call("2", {"a": 2}), call("3", "not JSON")]
+    assert to_turns(*messages) == [
         {"role": "assistant", "content": "", "tool_calls": calls},
         {"role": "tool", "content": "1", "tool_call_id": "1"},
         {"role": "tool", "content": "2", "tool_call_id": "2", "name": "add"},
     ]
 
 
+def test_calls_of_histories_without_blocks_are_read_and_never_twice():
+    kwargs = {"tool_calls": [call("1", '{"a": 1}')]}
+    old = ChatMessage(role="assistant", content="", additional_kwargs=kwargs)
+    blocks = [ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": 1})]
+    both = ChatMessage(role="assistant", blocks=blocks, additional_kwargs=kwargs)
+    turn = {"role": "assistant", "content": "", "tool_calls": [call("1", {"a": 1})]}
+    assert to_turns(old) == to_turns(both) == [turn]
+
+
 def test_neighbouring_tool_results_without_ids_stay_apart():
     results = [ChatMessage(role="tool", content="1"), ChatMessage(role="tool", content="2")]
-    assert [turn["content"] for turn in to_chat_messages(results)] == ["1", "2"]
+    assert [turn["content"] for turn in to_turns(*results)] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -104,45 +117,45 @@ def test_neighbouring_tool_results_without_ids_stay_apart():
         AudioBlock(audio=b"RIFF"),
         VideoBlock(url="https://example.com/a.mp4"),
         DocumentBlock(data=b"%PDF", document_mimetype="application/pdf"),
-        CitableBlock(title="a", source="b", content="c"),
     ],
     ids=lambda block: block.block_type,
 )
 def test_what_a_text_model_cannot_read_is_named(block):
     message = ChatMessage(blocks=[TextBlock(text="Look:"), block])
     with pytest.raises(RequestError, match=f"'{block.block_type}'.*Allowed are text"):
-        to_chat_messages([message])
+        to_chat([message])
+    if block.block_type in ("image", "document"):
+        nested = CitableBlock(title="t", source="s", content=[block])
+        with pytest.raises(RequestError, match=f"passage.*'{block.block_type}'"):
+            to_chat([ChatMessage(blocks=[nested])])
+
+
+def test_citable_blocks_are_the_passages_of_a_grounded_question():
+    passages = [CitableBlock(title=t, source=t, content=f"{t} is red.") for t in ("A", "B")]
+    chat = to_chat([ChatMessage(blocks=[*passages, TextBlock(text="What is red?")])])
+    assert chat.turns == grounded_messages("What is red?", ["A is red.", "B is red."])
+    assert chat.passages == passages
+
+
+def test_passages_are_numbered_through_the_whole_chat():
+    def ask(title: str) -> ChatMessage:
+        passage = CitableBlock(title=title, source=title, content=f"{title} is red.")
+        return ChatMessage(blocks=[TextBlock(text=f"{title}?"), passage])
+
+    citation = CitationBlock(
+        cited_content="A is red.", source="A", title="A", additional_location_info={"index": 1}
+    )
+    answer = ChatMessage(role="assistant", blocks=[TextBlock(text="[1] red"), citation])
+    chat = to_chat([ask("A"), answer, ask("B")])
+    assert [turn["content"] for turn in chat.turns[1:]] == [
+        "Passages:\n[1] A is red.\n\nQuestion: A?",
+        "[1] red",
+        "Passages:\n[2] B is red.\n\nQuestion: B?",
+    ]
+    assert [passage.title for passage in chat.passages] == ["A", "B"]
 
 
 def test_cache_points_are_hints_and_fall_away():
     point = CachePoint(cache_control=CacheControl(type="ephemeral"))
     message = ChatMessage(blocks=[TextBlock(text="Hi"), point])
-    assert to_chat_messages([message]) == [{"role": "user", "content": "Hi"}]
-
-
-def test_chosen_token_comes_first_among_its_logprobs():
-    chosen, other = Logprob(5, "b", -2.0), Logprob(4, "a", -0.5)
-    completion = Completion("m")
-    entry = TokenLogprobs(chosen, (other, chosen))
-    completion.add(TokenOutput(request_id="1", token_ids=(5,), text="b", logprobs=(entry,)))
-    half = TokenLogprobs(Logprob(6, "\ufffd", -1.0))
-    completion.add(TokenOutput(request_id="1", logprobs=(half,), finish_reason=FinishReason.LENGTH))
-    positions = completion.to_chat_response().logprobs
-    assert [[(p.token, p.logprob, p.bytes) for p in position] for position in positions] == [
-        [("b", -2.0, [98]), ("a", -0.5, [97])],
-        [("\ufffd", -1.0, [])],
-    ]
-
-
-def test_output_without_usage_makes_a_response_all_the_same():
-    completion = Completion("m")
-    completion.add(TokenOutput(request_id="1", text="x", finish_reason=FinishReason.ABORT))
-    response = completion.to_completion_response("x")
-    assert (response.text, response.delta, response.additional_kwargs) == ("x", "x", {})
-    assert response.raw == {
-        "model": "m",
-        "finish_reason": "abort",
-        "stop_reason": None,
-        "usage": {},
-        "timings": {},
-    }
+    assert to_turns(message) == [{"role": "user", "content": "Hi"}]

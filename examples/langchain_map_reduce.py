@@ -1,0 +1,31 @@
+"""LangChain: a map-reduce chain. All passages are read at once, as one continuous batch."""
+
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
+
+from mlx_backends.langchain import ChatMLX
+from mlx_backends.text.grounding import REFUSAL, grounded_messages
+
+REPORTS = [
+    "The server in Oslo listens on port 8080. It was installed in spring.",
+    "The server in Rome keeps its log files for 14 days.",
+    "The server in Lima prints the load of every worker when it is asked for its status.",
+    "The backup of the server in Oslo begins at 02:30.",
+]
+QUESTION = "Which port does the server in Oslo listen on?"
+
+
+def main(model: str = "bundled") -> str:
+    llm = ChatMLX(model=model, temperature=0, max_tokens=48) | StrOutputParser()
+    ask = RunnableLambda(lambda passages: grounded_messages(QUESTION, passages)) | llm
+    findings = ask.batch([[report] for report in REPORTS])
+    relevant = [
+        report for report, finding in zip(REPORTS, findings, strict=True) if finding != REFUSAL
+    ]
+    answer = ask.invoke(relevant)
+    print(*findings, answer, sep="\n")
+    return answer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""A typed parameter of an invented tool, and how a request says its value."""
+
+import random
+from typing import Any
+
+from mlx_backends.bundled.training import grammar, lexicon
+from mlx_backends.bundled.training.lexicon import Names
+
+_TYPES = ("string", "string", "string", "integer", "integer", "number", "boolean", "enum", "array")
+_ACCENTS = str.maketrans(
+    {"a": "á", "e": "é", "i": "ï", "o": "ö", "u": "ü", "n": "ñ", "c": "ç", "s": "š"}
+)
+_SCRIPTS = (
+    "абвгдежзиклмнопрстуфхя",
+    "αβγδεζηθικλμνοπρστυφχψω",
+    "東京北山川大小水火木金土中文海雪花",
+    "あいうえおかきくけこさしすせそ",
+    "אבגדהוזחטיכלמנ",
+)
+_SHORT_NAMES = (
+    "a",
+    "b",
+    "x",
+    "y",
+    "n",
+    "k",
+    "first",
+    "second",
+    "left",
+    "right",
+    "city",
+    "id",
+    "value",
+    "amount",
+)
+
+
+class Parameter:
+    """One typed parameter of an invented tool.
+
+    Attributes:
+        name: Its name in the schema.
+        spoken: Its name in a request.
+        required: Whether every call gives it.
+    """
+
+    def __init__(self, names: Names) -> None:
+        rng = names.rng
+        self.rng: random.Random = rng
+        self.names = names
+        self.spoken = rng.choice(
+            (*lexicon.ATTRIBUTES, names.thing(), names.thing(), names.word(), *_SHORT_NAMES)
+        )
+        self.name = self.spoken.replace(" ", "_").replace("-", "_")
+        self.type = rng.choice(_TYPES)
+        self.required = rng.random() < 0.85
+        self.options = list(dict.fromkeys(self._option() for _ in range(rng.randint(2, 5))))
+        self.items = rng.choice(("string", "string", "integer", "number"))
+
+    def schema(self) -> dict[str, Any]:
+        if self.type == "enum":
+            result: dict[str, Any] = {"type": "string", "enum": self.options}
+            if self.rng.random() < 0.2:
+                result = {"enum": self.options, "type": "string"}
+        elif self.type == "array":
+            result = {"type": "array", "items": {"type": self.items}}
+        else:
+            result = {"type": self.type}
+        if self.rng.random() < 0.5:
+            text = self.rng.choice(("The {}", "{}", "The {} to use", "Which {}", "Value of the {}"))
+            result["description"] = grammar.capitalize(text.format(self.spoken))
+        return result
+
+    def value(self) -> Any:
+        if self.type == "enum":
+            return self.rng.choice(self.options)
+        if self.type == "array":
+            return [self._scalar(self.items) for _ in range(self.rng.randint(1, 4))]
+        return self._scalar(self.type)
+
+    def say(self, value: Any) -> str:
+        """Write a value as a request says it."""
+        rng = self.rng
+        if isinstance(value, list):
+            said = [self.say(item) for item in value]
+            return rng.choice(
+                (
+                    ", ".join(said),
+                    " and ".join([", ".join(said[:-1]), said[-1]]) if len(said) > 1 else said[0],
+                )
+            )
+        if isinstance(value, bool):
+            return rng.choice(
+                ("true", "true", "yes", "on") if value else ("false", "false", "no", "off")
+            )
+        text = str(value)
+        return (
+            f'"{text}"'
+            if isinstance(value, str)
+            and (" " in text or rng.random() < 0.15)
+            and rng.random() < 0.4
+            else text
+        )
+
+    def _scalar(self, kind: str) -> Any:
+        rng = self.rng
+        if kind == "integer":
+            number = rng.randint(0, 9999) if rng.random() < 0.6 else rng.randint(1, 64)
+            return -number if rng.random() < 0.06 else number
+        if kind == "number":
+            number = round(rng.uniform(0, 100), rng.choice((1, 2, 2, 3)))
+            return -number if rng.random() < 0.08 else number
+        if kind == "boolean":
+            return rng.random() < 0.5
+        return rng.choice(self._strings())()
+
+    def _strings(self) -> tuple:
+        names, rng = self.names, self.rng
+        return (
+            names.name,
+            names.word,
+            names.code,
+            names.phrase,
+            names.person,
+            names.file_path,
+            names.kebab,
+            lambda: rng.choice(lexicon.COLORS),
+            lambda: rng.choice(lexicon.PLATFORMS),
+            self._unicode,
+            lambda: f"{names.word_capital()} {grammar.thing_name(names)} {names.word()}",
+        )
+
+    def _unicode(self) -> str:
+        """Make a name with letters outside ASCII."""
+        rng = self.rng
+        if rng.random() < 0.6:
+            return self.names.word_capital().translate(_ACCENTS)
+        script = rng.choice(_SCRIPTS)
+        return "".join(rng.choice(script) for _ in range(rng.randint(2, 7)))
+
+    def _option(self) -> str:
+        rng, names = self.rng, self.names
+        return rng.choice(
+            (
+                rng.choice(lexicon.WORDS),
+                rng.choice(lexicon.COLORS),
+                names.part(),
+                names.word(),
+                rng.choice(lexicon.ADJECTIVES),
+            )
+        )

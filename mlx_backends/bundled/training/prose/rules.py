@@ -1,0 +1,202 @@
+"""Questions over real sentences, made by rules.
+
+A rule is a pattern of a sentence with the questions that it answers; every answer is a span of the
+sentence.
+"""
+
+import random
+import re
+from dataclasses import dataclass
+
+from mlx_backends.bundled.training import grammar
+from mlx_backends.bundled.training.prose.sentences import BY_THIRD, VERBS, starts_with_verb
+
+_SUBJECT = r"(?P<s>(?:(?:The|A|An|This|Each|Every|All|Both|These) )?(?:`[^`]+`|[\w-]+)(?: (?:`[^`]+`|[\w-]+)){0,4}?)"
+_OBJECT = r"(?P<o>(?:[^,.;:()]|\.(?=\w)){3,90}?)"
+_END = r"(?:\.$|, |; |: | \(| if | when | unless | because | so that | in order to | which | while | and then )"
+_THIRDS = "|".join(sorted(BY_THIRD))
+_BASES = "|".join(sorted(VERBS))
+_PARTICIPLES = "|".join(sorted({verb.participle for verb in VERBS.values()}))
+_ERROR = r"(?:an? |the )?(?P<o>`?\w*(?:Error|Exception|Warning|Interrupt|Iteration)`?)"
+
+_RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_THIRDS}) {_OBJECT}{_END}"),
+        [
+            ("o", "What does {s} {b}?"),
+            ("s", "(What|Which one) {v} {o}?"),
+            ("o", "(Please tell me what|Say what) {s} {v}."),
+            ("o", "What (is|gets) {bp} by {s}?"),
+            ("s", "(What is (responsible for|used for) {bg}|What can {b}|By what is it possible to {b}|What (do I use|is there) to {b}) {o}?"),
+        ],
+    ),
+    (
+        re.compile(rf"^(?P<s>`[^`]+`) (?P<o>(?P<v>{_THIRDS}) [^.;:()]{{5,80}}?)(?:\.$|; |: | \()"),
+        [("o", "What does {s} do?"), ("s", "(What|Which function|Which call) {o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are) (?P<o>(?:a|an|the) (?:[^,.;:()]|\.(?=\w)){{3,90}}?)(?:\.$|, |; |: | \()"),
+        [
+            ("o", "What {v} {s}?"),
+            ("s", "(What|Which one) {v} {o}?"),
+            ("o", "(How {v} {s} (defined|described)?|What is meant by {s}?|Define {s}.|What kind of thing {v} {s}?)"),
+        ],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>must|should|can|may|cannot|will) be {_OBJECT}{_END}"),
+        [("o", "What {v} {s} be?"), ("o", "How {v} {s} be?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>must|should|can|may|cannot|will) (?P<o>(?!be |not )[a-z]+ (?:[^,.;:()]|\.(?=\w)){{3,80}}?){_END}"),
+        [("o", "What {v} {s} do?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} defaults to {_OBJECT}{_END}"),
+        [("o", "What does {s} default to?"), ("o", "What is the default (of|for) {s}?")],
+    ),
+    (
+        re.compile(rf"(?:^|.* )(?:raises?|throws?|raising) {_ERROR}(?: exception| error)? (?P<c>(?:if|when) [^.;:()]{{5,90}})\.$"),
+        [("o", "(Which|What) (error|exception) is raised {c}?"), ("c", "When is {o} raised?"), ("o", "What happens {c}?")],
+    ),
+    (
+        re.compile(rf"^{_ERROR} (?:is|will be|gets) raised (?P<c>(?:if|when) [^.;:()]{{5,90}})\.$"),
+        [("o", "(Which|What) (error|exception) is raised {c}?"), ("c", "When is {o} raised?")],
+    ),
+    (
+        re.compile(r"^(?P<w>If|When|Whenever|Unless) (?P<c>[^,.;:]{5,90}), (?:then )?(?P<o>[^;:()]{8,90})\.$"),
+        [("o", "What happens (if|when) {c}?"), ("o", "(If|When) {c}, what happens?")],
+    ),
+    (
+        re.compile(r"^(?P<o>[^,;:()]{10,90}) (?P<c>(?:if|when|unless|until) [^.;:,()]{5,80})\.$"),
+        [("c", "When is it that {ol}?"), ("o", "What happens {c}?"), ("c", "(Under which condition|When) is it so that {ol}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|can be) used (?P<o>(?:to|for|as|by|when|in) [^.;:()]{{4,80}}?)(?:\.$|, |; )"),
+        [("o", "What (is|are) {s} used for?"), ("o", "How (is|are) {s} used?")],
+    ),
+    (
+        re.compile(r"^(?P<c>[^.;:()]{8,90}) because (?P<o>[^.;:()]{5,90})\.$"),
+        [("o", "Why is it that {cl}?"), ("o", "What is the reason that {cl}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|was|were) (?P<p>{_PARTICIPLES}) (?P<o>(?:when|if|before|after|once|until|at) [^.;:()]{{4,70}}?)(?:\.$|, |; )"),
+        [("o", "When {v} {s} {p}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|was|were) (?P<p>{_PARTICIPLES}) (?P<o>(?:in|on|into|under|from) [^.;:()]{{4,60}}?)(?:\.$|, |; )"),
+        [("o", "Where {v} {s} {p}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|was|were) (?P<p>{_PARTICIPLES}) by (?P<o>(?:[^,.;:()]|\.(?=\w)){{4,60}}?)(?:\.$|, |; )"),
+        [("o", "(By what|By whom) {v} {s} {p}?"), ("s", "What {v} {p} by {o}?")],
+    ),
+    (
+        re.compile(rf"^Use (?P<o>`[^`]+`) to (?P<c>(?:{_BASES}) [^.;:()]{{4,70}})\.$"),
+        [("o", "What should I use to {c}?"), ("o", "How (do|can) I {c}?"), ("c", "What is {o} for?")],
+    ),
+    (
+        re.compile(rf"^To (?P<c>(?:{_BASES}) [^,.;:()]{{4,70}}), (?:you (?:can|must|should|need to) )?(?P<o>(?:use|set|call|run|specify|pass|add|see|{_BASES}) [^;:()]{{4,90}})\.$"),
+        [("o", "How (can|do|should) I {c}?"), ("o", "What (should|must) I do (to|in order to) {c}?"), ("c", "Why (would|should) I {o}?")],
+    ),
+    (
+        re.compile(r"^(?P<c>[^.;:()]{8,90}) (?:so that|in order to) (?P<o>[^.;:()]{5,90})\.$"),
+        [("o", "Why is it that {cl}?"), ("o", "To what end is it so that {cl}?")],
+    ),
+    (
+        re.compile(r"^(?P<c>[^.;:()]{8,90}), so (?P<o>[^.;:()]{8,90})\.$"),
+        [("o", "What (follows|is the result) from the fact that {cl}?"), ("c", "Why is it that {ol}?"), ("c", "What is the reason that {ol}?")],
+    ),
+    (
+        re.compile(r"^By default, (?P<o>[^;:()]{8,90})\.$"),
+        [("o", "What (happens|is the case|is done) by default?"), ("o", "What happens if I change nothing?")],
+    ),
+    (
+        re.compile(rf"^(?:The )?[Dd]efault (?:value )?(?:of|for) {_SUBJECT} is {_OBJECT}{_END}"),
+        [("o", "What is the default (of|for|value of) {s}?"), ("o", "What does {s} default to?"), ("o", "Which value does {s} have if I set nothing?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are) (?:also )?(?:called|known as|named|referred to as) {_OBJECT}{_END}"),
+        [("o", "What {v} {s} called?"), ("o", "What (name|term) (is|are) used for {s}?"), ("s", "What {v} called {o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?:allows|lets|enables) (?P<w>you|users|us|callers|applications|programs) (?:to )?(?P<o>(?:{_BASES}) [^.;:()]{{4,80}}?)(?:\.$|, |; )"),
+        [("o", "What does {s} (allow|let|enable|permit) {w} [to ]do?"), ("o", "What is {s} (good|used) for?"), ("s", "What (allows|lets) {w} [to ]{o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} was (?:added|introduced|removed|deprecated) in (?P<o>(?:version )?\d[\w.]*)"),
+        [("o", "In which version was {s} (added|introduced|removed|deprecated)?"), ("o", "Since when does {s} exist?")],
+    ),
+]  # fmt: skip
+_COMPILED = [
+    (regex, [(slot, grammar.compile_pattern(text)) for slot, text in asks])
+    for regex, asks in _RULES
+]
+_BAD_SUBJECTS = frozenset("this it they there these those he she we you i what".split())
+_BAD_ENDS = frozenset(
+    "for of in to by with from on at as that and or is are a an the into one if not be than between".split()
+)
+_BAD_WORDS = frozenset(
+    "that which if when who whose while unless since because and but where or".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A rule that matched: pattern and slots; rendered anew each time."""
+
+    rule: int
+    ask: int
+    slots: dict[str, str]
+    answer: str
+
+    def render(self, rng: random.Random) -> str:
+        """Write the question."""
+        return grammar.capitalize(_COMPILED[self.rule][1][self.ask][1](rng, self.slots))
+
+
+def questions(sentence: str) -> list[Question]:
+    """Find the questions that a sentence answers by rule."""
+    found = []
+    for rule, (regex, asks) in enumerate(_COMPILED):
+        match = regex.match(sentence)
+        if not match:
+            continue
+        slots = {name: text for name, text in match.groupdict().items() if text}
+        subject = slots.get("s", "")
+        if subject and _is_vague(subject):
+            continue
+        if not subject and starts_with_verb(slots.get("o", "")):
+            continue
+        lowered = {name: grammar.uncapitalize(text) for name, text in slots.items() if name != "v"}
+        filled = {**slots, **lowered, **_verb_forms(slots.get("v", ""))}
+        filled |= {"ol": lowered.get("o", ""), "cl": lowered.get("c", "")}
+        for ask, (slot, _) in enumerate(asks):
+            words = slots[slot].split()
+            if len(words) <= 13 and slots[slot] in sentence and words[-1] not in _BAD_ENDS:
+                found.append(Question(rule, ask, filled, slots[slot].strip()))
+    return found
+
+
+def questions_after(before: str, sentence: str) -> list[Question]:
+    """Find the questions that "It ..." answers, when the sentence before names what "it" is."""
+    pronoun = _PRONOUN.match(sentence)
+    subject = _NAMED.match(before)
+    if not pronoun or not subject or _is_vague(subject["s"]):
+        return []
+    resolved = f"{subject['s']} {sentence[pronoun.end() :]}"
+    found = questions(resolved)
+    return [item for item in found if item.answer in sentence and item.answer != subject["s"]]
+
+
+def _is_vague(subject: str) -> bool:
+    words = subject.lower().split()
+    return words[0] in _BAD_SUBJECTS or bool(_BAD_WORDS & set(words))
+
+
+def _verb_forms(third: str) -> dict[str, str]:
+    verb = BY_THIRD.get(third)
+    return {"b": verb.base, "bp": verb.participle, "bg": verb.gerund} if verb else {"b": ""}
+
+
+_PRONOUN = re.compile(r"(?:It|They) (?=[a-z])")
+_NAMED = re.compile(rf"^{_SUBJECT} (?:{_THIRDS}|is|are|can|must|should|may|will) ")

@@ -1,0 +1,42 @@
+"""BERT with a score head: a question and a passage in, one logit out.
+
+Names follow Hugging Face's ``BertForSequenceClassification`` with one label, less the ``bert.``
+prefix.
+
+Source: Nogueira and Cho 2019, "Passage re-ranking with BERT", arXiv:1901.04085.
+"""
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_backends.models.encoders.bert import Bert, BertConfig
+
+
+class BertCrossEncoder(Bert):
+    """Token ids of a pair to the logit that the second text answers the first."""
+
+    _UNUSED = ("cls.",)
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.pooler = _Pooler(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+
+    def __call__(
+        self, token_ids: mx.array, mask: mx.array, segments: mx.array | None = None
+    ) -> mx.array:
+        """Score a padded batch.
+
+        Shapes: as in ``Bert.__call__``. Returns (B,).
+        """
+        hidden = super().__call__(token_ids, mask, segments)
+        return self.classifier(self.pooler(hidden))[:, 0]
+
+
+class _Pooler(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def __call__(self, hidden: mx.array) -> mx.array:
+        return mx.tanh(self.dense(hidden[:, 0]))

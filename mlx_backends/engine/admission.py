@@ -7,7 +7,12 @@ from mlx_backends.core import Request
 from mlx_backends.engine.handle import OutputChannel
 from mlx_backends.engine.model_files import ModelFiles
 from mlx_backends.engine.sequence import Sequence
-from mlx_backends.errors import ContextLengthError, RequestError, TokenIdError
+from mlx_backends.errors import (
+    ContextLengthError,
+    MemoryLimitError,
+    RequestError,
+    TokenIdError,
+)
 from mlx_backends.text.stop import StopMatcher
 
 MAX_CACHE_SALT_LENGTH = 256
@@ -61,3 +66,28 @@ def new_sequence(request: Request, files: ModelFiles) -> Sequence:
         seed=secrets.randbits(64) if params.seed is None else params.seed,
         max_tokens=min(params.max_tokens or room, room),
     )
+
+
+def fit_to_pool(sequence: Sequence, pool_tokens: int) -> None:
+    """Refuse a sequence that the KV pool could not hold even if it ran alone.
+
+    A completion without ``max_tokens`` of its own is bounded by the pool instead.
+
+    Args:
+        sequence: Not yet queued.
+        pool_tokens: Tokens that all blocks of the pool hold.
+
+    Raises:
+        MemoryLimitError: The prompt, or the prompt and ``max_tokens``, are too long.
+    """
+    num_prompt_tokens = len(sequence.prompt_token_ids)
+    room = pool_tokens - num_prompt_tokens + 1  # the last token leaves no KV entries
+    if sequence.params.max_tokens is None and room > 0:
+        sequence.max_tokens = min(sequence.max_tokens, room)
+    if sequence.max_kv_tokens > pool_tokens:
+        raise MemoryLimitError(
+            f"The request needs KV entries for {sequence.max_kv_tokens:,} tokens "
+            f"({num_prompt_tokens:,} of the prompt, up to {sequence.max_tokens:,} of the "
+            f"completion); the KV pool holds {pool_tokens:,}. Shorten the prompt, lower "
+            "max_tokens, or raise the pool's size or the memory limit."
+        )

@@ -11,7 +11,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from mlx_backends.errors import ConfigError
 
 Device = Literal["auto", "cpu", "gpu"]
 DType = Literal["auto", "float32", "float16", "bfloat16"]
+KVDType = Literal["auto", "int8", "int4"]
 ModelKind = Literal["lm", "encoder", "reranker"]
 
 _MODEL_VARIABLES: dict[ModelKind, str] = {
@@ -28,8 +29,39 @@ _MODEL_VARIABLES: dict[ModelKind, str] = {
 }
 _DEVICES = ("auto", "cpu", "gpu")
 _DTYPES = ("auto", "float32", "float16", "bfloat16")
+_KV_DTYPES = ("auto", "int8", "int4")
+_BLOCK_SIZES = (8, 16, 32, 64, 128)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheConfig:
+    """How an engine keeps KV entries.
+
+    Attributes:
+        block_size: Tokens a block: the unit of allocation and of sharing.
+        pool_bytes: Size of the KV pool; None is what the memory limit leaves.
+        prefix_caching: Whether prompts reuse the KV entries of earlier ones that began alike.
+        kv_dtype: ``auto`` keeps KV entries in the type of the activations.
+
+    Raises:
+        ConfigError: A value is out of its range.
+    """
+
+    block_size: int = 16
+    pool_bytes: int | None = None
+    prefix_caching: bool = True
+    kv_dtype: KVDType = "auto"
+
+    def __post_init__(self) -> None:
+        if self.block_size not in _BLOCK_SIZES:
+            allowed = ", ".join(map(str, _BLOCK_SIZES))
+            raise ConfigError(f"block_size must be one of {allowed}; got {self.block_size!r:.80}.")
+        if self.pool_bytes is not None:
+            _require_positive("pool_bytes", self.pool_bytes)
+        _require_bool("prefix_caching", self.prefix_caching)
+        _require_choice("kv_dtype", self.kv_dtype, _KV_DTYPES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +81,11 @@ class EngineConfig:
         max_num_seqs: Most sequences that generate at once.
         max_num_waiting: Most requests that wait; one more is an ``OverloadedError``.
         prefill_chunk_size: Prompt tokens computed per step, so that running sequences never wait
-            longer than for one chunk.
+            longer than for one chunk; None is 512 on a CPU and 2,048 on a GPU.
         memory_limit_bytes: Budget for weights and caches; None is ``MLX_BACKENDS_MEMORY_LIMIT``.
+        cache: How KV entries are kept.
+        warm_up: Compile the decode step for every size of batch and context when the model is
+            loaded, rather than when each is first met. On a GPU only; takes seconds.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -63,17 +98,22 @@ class EngineConfig:
     max_model_len: int | None = None
     max_num_seqs: int = 32
     max_num_waiting: int = 4_096
-    prefill_chunk_size: int = 512
+    prefill_chunk_size: int | None = None
     memory_limit_bytes: int | None = None
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    warm_up: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.model, os.PathLike):
             object.__setattr__(self, "model", os.fspath(self.model))
         _require_choice("device", self.device, _DEVICES)
         _require_choice("dtype", self.dtype, _DTYPES)
-        for name in ("max_num_seqs", "max_num_waiting", "prefill_chunk_size"):
+        if not isinstance(self.cache, CacheConfig):
+            raise ConfigError(f"cache must be a CacheConfig; got {self.cache!r:.80}.")
+        _require_bool("warm_up", self.warm_up)
+        for name in ("max_num_seqs", "max_num_waiting"):
             _require_positive(name, getattr(self, name))
-        for name in ("max_model_len", "memory_limit_bytes"):
+        for name in ("max_model_len", "memory_limit_bytes", "prefill_chunk_size"):
             if getattr(self, name) is not None:
                 _require_positive(name, getattr(self, name))
 
@@ -187,6 +227,11 @@ def _check_pooling_options(config: EmbedderConfig | RerankerConfig) -> None:
 def _require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}; got {value!r:.80}.")
+
+
+def _require_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False; got {value!r:.80}.")
 
 
 def _require_positive(name: str, value: object) -> None:

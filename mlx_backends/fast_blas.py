@@ -7,6 +7,10 @@ calls OpenBLAS has to be loaded before ``import mlx.core``. OpenBLAS comes from 
 takes the prefix off is compiled once and kept in the cache folder. Measured on 2 cores: a float32
 product of 128 x 1024 by 1024 x 1024 goes from 3 to over 100 GFLOP/s.
 
+MLX calls ``sgemm`` even for a single row, which is what every layer of a decode step is. OpenBLAS
+then copies the whole weight into its packed form to use it once. The shim hands such products to
+``sgemv``, which reads the weight in place: about three times as many bytes a second.
+
 Nothing here can fail an import: every way that does not work ends in a ``Status`` with the reason,
 which ``mlx-backends doctor`` prints. ``MLX_BACKENDS_BLAS=off`` turns it off.
 """
@@ -26,16 +30,41 @@ from pathlib import Path
 from mlx_backends.config import cache_dir
 
 _SHIM_SOURCE = """\
-#define GEMM(NAME, SCALAR, T)                                                                  \\
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+int uses_gemv = 1;
+
+void scipy_cblas_sgemv(int, int, int, int, float, const float*, int, const float*, int, float,
+                       float*, int);
+
+/* y = op(A) x for an A of (rows, columns), as MLX lays it out. */
+static void multiply_vector(int is_transposed, int rows, int columns, float alpha, const float* a,
+                            int lda, const float* x, int incx, float beta, float* y, int incy) {
+  scipy_cblas_sgemv(ROW_MAJOR, is_transposed ? TRANS : NO_TRANS, is_transposed ? columns : rows,
+                    is_transposed ? rows : columns, alpha, a, lda, x, incx, beta, y, incy);
+}
+
+#define GEMM(EXPORTED, NAME, SCALAR, T)                                                        \\
   void scipy_cblas_##NAME(int, int, int, int, int, int, SCALAR, const T*, int, const T*, int,  \\
                           SCALAR, T*, int);                                                    \\
-  void cblas_##NAME(int order, int ta, int tb, int m, int n, int k, SCALAR alpha, const T* a,  \\
-                    int lda, const T* b, int ldb, SCALAR beta, T* c, int ldc) {                \\
+  EXPORTED(int order, int ta, int tb, int m, int n, int k, SCALAR alpha, const T* a, int lda,  \\
+           const T* b, int ldb, SCALAR beta, T* c, int ldc) {                                  \\
     scipy_cblas_##NAME(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);           \\
   }
-GEMM(sgemm, float, float)
-GEMM(dgemm, double, double)
-GEMM(cgemm, const void*, void)
+GEMM(static void multiply, sgemm, float, float)
+GEMM(void cblas_dgemm, dgemm, double, double)
+GEMM(void cblas_cgemm, cgemm, const void*, void)
+
+void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float* a,
+                 int lda, const float* b, int ldb, float beta, float* c, int ldc) {
+  int is_ta = ta != NO_TRANS, is_tb = tb != NO_TRANS;
+  int may_be_vector = uses_gemv && order == ROW_MAJOR;
+  if (may_be_vector && m == 1)
+    multiply_vector(!is_tb, n, k, alpha, b, ldb, a, is_ta ? lda : 1, beta, c, 1);
+  else if (may_be_vector && n == 1)
+    multiply_vector(is_ta, m, k, alpha, a, lda, b, is_tb ? 1 : ldb, beta, c, ldc);
+  else
+    multiply(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
 """
 _COMPILE_TIMEOUT_S = 60
 
@@ -53,6 +82,7 @@ class Status:
 
 
 _status: Status | None = None
+_shim: ctypes.CDLL | None = None
 
 
 def preload() -> Status:
@@ -61,6 +91,17 @@ def preload() -> Status:
     if _status is None:
         _status = _choose()
     return _status
+
+
+def use_gemv(is_on: bool) -> bool:
+    """Whether products with a single row go to ``sgemv``: true from the start.
+
+    Returns whether this process has the shim; benchmarks turn it off to show what it is worth.
+    """
+    if _shim is None:
+        return False
+    ctypes.c_int.in_dll(_shim, "uses_gemv").value = is_on
+    return True
 
 
 def _choose() -> Status:
@@ -85,10 +126,11 @@ def _has_bundled_reference_blas() -> bool:
 
 
 def _load_openblas() -> Status:
+    global _shim
     packaged = _packaged_openblas()
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if packaged is not None and compiler is not None:
-        ctypes.CDLL(str(_compiled_shim(packaged, compiler)), ctypes.RTLD_GLOBAL)
+        _shim = ctypes.CDLL(str(_compiled_shim(packaged, compiler)), ctypes.RTLD_GLOBAL)
         return Status("OpenBLAS", "from the package scipy-openblas32")
     system = ctypes.util.find_library("openblas")
     if system is not None:

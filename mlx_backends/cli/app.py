@@ -7,6 +7,7 @@ import typer
 from mlx_backends._version import __version__
 from mlx_backends.cli._console import print_warnings_plainly
 from mlx_backends.cli.ask import ask
+from mlx_backends.cli.bench import bench
 from mlx_backends.cli.chat import chat
 from mlx_backends.cli.doctor import doctor
 from mlx_backends.cli.embed import embed
@@ -26,6 +27,8 @@ app.command()(embed)
 app.command()(rerank)
 app.command()(doctor)
 app.command()(models)
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+app.command(context_settings=_PASSED_ON)(bench)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -8,7 +8,12 @@ from mlx_backends.engine.constraint import Constraint
 from mlx_backends.engine.handle import OutputChannel
 from mlx_backends.engine.model_files import ModelFiles
 from mlx_backends.engine.sequence import Sequence
-from mlx_backends.errors import ContextLengthError, RequestError, TokenIdError
+from mlx_backends.errors import (
+    ContextLengthError,
+    MemoryLimitError,
+    RequestError,
+    TokenIdError,
+)
 from mlx_backends.grammar.spec import Grammar
 from mlx_backends.text.stop import StopMatcher
 
@@ -83,3 +88,28 @@ def _constraint(
     return compile_grammar(
         grammar, files.tokenizer, max_tokens=max_tokens, prompt_token_ids=prompt_token_ids
     )
+
+
+def fit_to_pool(sequence: Sequence, pool_tokens: int) -> None:
+    """Refuse a sequence that the KV pool could not hold even if it ran alone.
+
+    A completion without ``max_tokens`` of its own is bounded by the pool instead.
+
+    Args:
+        sequence: Not yet queued.
+        pool_tokens: Tokens that all blocks of the pool hold.
+
+    Raises:
+        MemoryLimitError: The prompt, or the prompt and ``max_tokens``, are too long.
+    """
+    num_prompt_tokens = len(sequence.prompt_token_ids)
+    room = pool_tokens - num_prompt_tokens + 1  # the last token leaves no KV entries
+    if sequence.params.max_tokens is None and room > 0:
+        sequence.max_tokens = min(sequence.max_tokens, room)
+    if sequence.max_kv_tokens > pool_tokens:
+        raise MemoryLimitError(
+            f"The request needs KV entries for {sequence.max_kv_tokens:,} tokens "
+            f"({num_prompt_tokens:,} of the prompt, up to {sequence.max_tokens:,} of the "
+            f"completion); the KV pool holds {pool_tokens:,}. Shorten the prompt, lower "
+            "max_tokens, or raise the pool's size or the memory limit."
+        )

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 from mlx_backends.config import (
     EngineConfig,
-    memory_limit_from_environment,
     model_from_environment,
 )
 from mlx_backends.core import Request, SamplingParams, TokenOutput
-from mlx_backends.engine.admission import check_cache_salt, check_prompt, new_sequence
+from mlx_backends.engine.admission import check_cache_salt, check_prompt, fit_to_pool, new_sequence
 from mlx_backends.engine.handle import RequestHandle
 from mlx_backends.engine.interface import EngineStats
 from mlx_backends.engine.model_files import ModelFiles, read_model_files
-from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.errors import (
     EngineClosedError,
@@ -97,7 +95,7 @@ class Engine:
         """
         self._check_usable()
         self._model_files()
-        self._worker.run(self._loaded_loop).result()
+        self._stats = self._worker.run(self._loaded_loop).result().stats()
 
     def submit(
         self,
@@ -124,6 +122,8 @@ class Engine:
                 ``max_tokens``.
             RequestError: The prompt is empty, too long or holds ids outside the vocabulary.
             OverloadedError: Too many requests wait.
+            MemoryLimitError: Its KV entries would never fit; before the model is loaded, the
+                stream raises it.
             EngineClosedError: The engine was closed.
             ForkedProcessError: This process was forked after the engine had started.
             ModelError: The model's small files cannot be used.
@@ -140,6 +140,9 @@ class Engine:
             cache_salt=cache_salt,
         )
         sequence = new_sequence(request, files, grammar)
+        loop = self._loop
+        if loop is not None:
+            fit_to_pool(sequence, loop.pool_tokens)
         self._enqueue(sequence)
         return RequestHandle(request, sequence.channel)
 
@@ -236,27 +239,14 @@ class Engine:
 
     def _make_loop(self) -> "Loop":
         # Here, not at the top: mlx_lm takes two seconds to import.
-        from mlx_backends.engine.loop import Loop
-        from mlx_backends.engine.runner import Runner
-        from mlx_backends.models.loader import load_language_model
+        from mlx_backends.engine.build import build_loop
 
-        files = self._model_files()
-        limit = self.config.memory_limit_bytes or memory_limit_from_environment()
-        loaded = load_language_model(
-            files.folder,
-            device=self.config.device,
-            dtype=self.config.dtype,
-            memory_limit_bytes=limit,
-        )
-        scheduler = Scheduler(
-            max_num_seqs=self.config.max_num_seqs,
-            prefill_chunk_size=self.config.prefill_chunk_size,
-        )
-        runner = Runner(loaded, files.tokenizer.eos_token_ids)
-        return Loop(scheduler, runner, files.tokenizer)
+        return build_loop(self._model_files(), self.config)
 
     def _take_incoming(self, loop: "Loop") -> None:
         with self._lock:
+            if not self._incoming:
+                return
             while self._incoming:
                 loop.add(self._incoming.popleft())
             self._stats = loop.stats()

@@ -23,9 +23,21 @@ class EngineStats:
         finished: Requests that ended with ``stop`` or ``length``.
         failed: Requests that ended with an error.
         aborted: Requests whose caller gave up.
-        prompt_tokens: Prompt tokens computed.
+        prompt_tokens: Prompt tokens computed, those again included that a preemption threw away.
+        cached_tokens: Prompt tokens whose KV entries were reused instead.
         completion_tokens: Tokens generated.
-        cache_bytes: Bytes of KV cache held for running sequences.
+        preemptions: How often a sequence lost its KV entries to another.
+        steps: Steps of prefill, decode or both.
+        decode_steps: Steps that drew a token for running sequences.
+        host_s: Seconds spent in planning and launching steps.
+        wait_s: Seconds spent in waiting for tokens that were launched.
+        blocks_in_use: Blocks of the KV pool that running sequences hold.
+        blocks_free: Blocks that can be had, those included that only the prefix cache holds.
+        blocks_cached: Blocks that prompts can find by their beginning, in use or not.
+        cache_bytes: Bytes of the blocks in use.
+        pool_bytes: Bytes allocated for KV entries.
+        traces: Decode steps compiled, one for each bucket of batch and context.
+        compile_s: Seconds of the first run of each.
     """
 
     running: int = 0
@@ -35,8 +47,20 @@ class EngineStats:
     failed: int = 0
     aborted: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
+    preemptions: int = 0
+    steps: int = 0
+    decode_steps: int = 0
+    host_s: float = 0.0
+    wait_s: float = 0.0
+    blocks_in_use: int = 0
+    blocks_free: int = 0
+    blocks_cached: int = 0
     cache_bytes: int = 0
+    pool_bytes: int = 0
+    traces: int = 0
+    compile_s: float = 0.0
 
 
 class ChatTokenizer(Protocol):

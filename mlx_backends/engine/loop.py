@@ -1,174 +1,176 @@
-"""One step of generation, over and over: schedule, run, update. Lives on the MLX thread."""
+"""One step of generation, over and over: plan, launch, collect. Lives on the MLX thread.
 
+Where the runner can run ahead, a step is launched before the tokens of the one before are read, so
+that the device never waits for the host. A sequence that turns out to have ended then has one token
+too many on its way, which is dropped.
+"""
+
+import time
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from dataclasses import replace
+from typing import TypeVar
 
-from mlx_backends.core import FinishReason, Logprob, TokenLogprobs, TokenOutput
+from mlx_backends.core import FinishReason, TokenOutput
+from mlx_backends.engine.admission import fit_to_pool
+from mlx_backends.engine.counters import Counters
+from mlx_backends.engine.drawing import needs_host
 from mlx_backends.engine.interface import EngineStats
-from mlx_backends.engine.runner import Runner, StepResult
+from mlx_backends.engine.launched import Launched, StepResult
+from mlx_backends.engine.output import take_in
+from mlx_backends.engine.runner import Runner
 from mlx_backends.engine.scheduler import Scheduler, Step
 from mlx_backends.engine.sequence import Sequence
-from mlx_backends.errors import MLXBackendsError, NumericalError, as_typed
+from mlx_backends.errors import MemoryLimitError, MLXBackendsError, NumericalError, as_typed
 from mlx_backends.text.tokenizer import Tokenizer
+
+T = TypeVar("T")
 
 
 class Loop:
     """Serves the sequences of one engine.
 
-    A fault while a step runs ends the sequences of that step, with a typed error, and no others.
+    A fault while a step runs ends the sequences it ran for, with a typed error, and no others.
     """
 
     def __init__(self, scheduler: Scheduler, runner: Runner, tokenizer: Tokenizer) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._tokenizer = tokenizer
-        self._stats = EngineStats()
+        self._counters = Counters()
+        self._live: set[Sequence] = set()
+        self._launched: list[Launched] = []
 
     @property
     def has_unfinished(self) -> bool:
         return self._scheduler.has_unfinished
 
+    @property
+    def pool_tokens(self) -> int:
+        """Tokens that all blocks hold."""
+        return self._scheduler.blocks.num_blocks * self._scheduler.blocks.block_size
+
     def stats(self) -> EngineStats:
         """Counters as of the last step."""
-        return replace(
-            self._stats,
-            running=self._scheduler.num_running,
-            waiting=self._scheduler.num_waiting,
-            cache_bytes=self._runner.cache_bytes,
-        )
+        return self._counters.stats(self._scheduler, self._runner.stats)
 
     def add(self, sequence: Sequence) -> None:
-        self._count(submitted=1)
-        self._scheduler.add(sequence)
+        """Queue a sequence, or end it with an error if it can never fit."""
+        self._counters.submitted += 1
+        self._live.add(sequence)
+        try:
+            fit_to_pool(sequence, self.pool_tokens)
+        except MemoryLimitError as error:
+            self._fail(sequence, error)
+        else:
+            self._scheduler.add(sequence)
 
     def step(self) -> None:
-        """Advance every running sequence by one token, and one prompt by one chunk."""
+        """Launch the next step, then collect the tokens of the one before."""
         self._drop_abandoned()
-        admitted, step = self._scheduler.schedule()
-        for sequence in admitted:
-            self._start(sequence)
-        self._prefill(step)
-        self._decode(step)
+        if not self._can_run_ahead():
+            self._collect()
+        launched = self._launch_next()
+        self._collect()
+        self._launched = launched
+        if not self._runner.runs_ahead:
+            self._collect()
 
     def fail_all(self, error: MLXBackendsError) -> None:
         """End every unfinished sequence with an error."""
+        self._launched = []
         for sequence in self._scheduler:
             self._fail(sequence, error)
 
     def _drop_abandoned(self) -> None:
         for sequence in self._scheduler:
             if sequence.channel.is_abandoned:
-                self._finish(sequence, FinishReason.ABORT)
+                self._finish(sequence, TokenOutput(request_id=sequence.request_id))
 
-    def _start(self, sequence: Sequence) -> None:
-        sequence.mark_started()
-        self._runner.allocate(sequence)
+    def _can_run_ahead(self) -> bool:
+        """Whether no draw of the next step depends on a token that was not read."""
+        return not any(needs_host(s) for one in self._launched for s in one.sequences)
 
-    def _prefill(self, step: Step) -> None:
-        if step.prefill is None:
-            return
-        chunk = step.prefill
+    def _launch_next(self) -> list[Launched]:
+        started = time.perf_counter()
+        step = self._scheduler.schedule()
+        launched = self._launch(step)
+        self._counters.count_step(step)
+        self._counters.host_s += time.perf_counter() - started
+        return launched
+
+    def _launch(self, step: Step) -> list[Launched]:
+        launched: list[Launched | None] = []
+        runner = self._runner
+        if step.copies:
+            sequences = [chunk.sequence for chunk in step.prefill]
+            self._guarded(sequences, lambda: runner.copy_blocks(step.copies))
+        for chunk in step.prefill:
+            if chunk.sequence in self._live:
+                launched.append(
+                    self._guarded([chunk.sequence], lambda chunk=chunk: runner.prefill(chunk))
+                )
+        if step.decode:
+            launched.append(self._guarded(step.decode, lambda: runner.decode(step.decode)))
+        return [one for one in launched if one is not None]
+
+    def _collect(self) -> None:
+        """Wait for the tokens that were launched, and give each to its sequence."""
+        launched, self._launched = self._launched, []
+        for one in launched:
+            started = time.perf_counter()
+            results = self._guarded(one.sequences, one.results)
+            self._counters.wait_s += time.perf_counter() - started
+            for sequence, result in zip(one.sequences, results or (), strict=False):
+                if sequence in self._live:
+                    self._update(sequence, result)
+
+    def _guarded(self, sequences: Seq[Sequence], function: Callable[[], T]) -> T | None:
+        """Call a function; if it raises, fail these sequences instead."""
         try:
-            self._runner.prefill(chunk)
+            return function()
         except Exception as error:
-            self._fail(chunk.sequence, as_typed(error, "A step of the model"))
-            return
-        self._count(prompt_tokens=chunk.stop - chunk.start)
-
-    def _decode(self, step: Step) -> None:
-        if not step.decode:
-            return
-        try:
-            results = self._runner.decode_step(step.decode)
-        except Exception as error:
-            for sequence in step.decode:
+            for sequence in sequences:
                 self._fail(sequence, as_typed(error, "A step of the model"))
-            return
-        for sequence, result in zip(step.decode, results, strict=True):
-            try:
-                self._update(sequence, result)
-            except Exception as error:
-                self._fail(sequence, as_typed(error, "The end of a step"))
+            return None
 
     def _update(self, sequence: Sequence, result: StepResult) -> None:
-        """Take in a token: turn it into text, see whether it is the last, hand it out."""
         if result.token_id is None:
             self._fail(sequence, _numerical_error(sequence))
             return
-        sequence.append(result.token_id)
-        token_id = sequence.output_token_ids[-1]
-        self._count(completion_tokens=1, prompt_tokens=len(sequence.output_token_ids) == 1)
-        reason = sequence.finish_reason(self._tokenizer.eos_token_ids)
-        text, stop_string = self._new_text(sequence, reason)
-        output = TokenOutput(
-            request_id=sequence.request_id,
-            token_ids=(token_id,),
-            text=text,
-            logprobs=self._logprobs(token_id, result),
-        )
-        if stop_string is not None:
-            self._finish(sequence, FinishReason.STOP, output, stop_string)
-        elif reason is not None:
-            is_stop_id = token_id in sequence.params.stop_token_ids
-            self._finish(sequence, reason, output, token_id if is_stop_id else None)
-        else:
+        self._counters.completion_tokens += 1
+        output = take_in(sequence, result, self._tokenizer)
+        if output.finish_reason is None:
             sequence.channel.put(output)
+        else:
+            self._finish(sequence, output)
 
-    def _new_text(self, sequence: Sequence, reason: FinishReason | None) -> tuple[str, str | None]:
-        """Text that the last token decided, and the stop string that it completed, if any."""
-        matcher, detokenizer = sequence.stop_matcher, sequence.detokenizer
-        is_stop_token = sequence.ends_with_stop_token(self._tokenizer.eos_token_ids)
-        decoded = "" if is_stop_token else detokenizer.add(sequence.output_token_ids[-1])
-        if reason is not None:
-            decoded += detokenizer.finish()
-        found = matcher.feed(decoded)
-        if found.matched is not None or reason is None:
-            return found.text_to_emit, found.matched
-        return found.text_to_emit + matcher.finish(), None
-
-    def _logprobs(self, token_id: int, result: StepResult) -> tuple[TokenLogprobs, ...]:
-        if result.logprob is None:
-            return ()
-        text_of = self._tokenizer.token_text
-        top = tuple(Logprob(i, text_of(i), value) for i, value in result.top)
-        # A token that a constraint put in the place of the one drawn was certain.
-        logprob = result.logprob if token_id == result.token_id else 0.0
-        chosen = Logprob(token_id, text_of(token_id), logprob)
-        return (TokenLogprobs(chosen, top),)
-
-    def _finish(
-        self,
-        sequence: Sequence,
-        reason: FinishReason,
-        output: TokenOutput | None = None,
-        stop_reason: str | int | None = None,
-    ) -> None:
+    def _finish(self, sequence: Sequence, output: TokenOutput) -> None:
+        """End a sequence with its last output; one without a finish reason is an abort."""
         self._release(sequence)
-        is_abort = reason is FinishReason.ABORT
-        self._count(aborted=is_abort, finished=not is_abort)
+        reason = output.finish_reason or FinishReason.ABORT
+        self._counters.aborted += reason is FinishReason.ABORT
+        self._counters.finished += reason is not FinishReason.ABORT
         sequence.channel.put(
             replace(
-                output or TokenOutput(request_id=sequence.request_id),
+                output,
                 finish_reason=reason,
-                stop_reason=stop_reason,
                 usage=sequence.usage(),
                 metrics=sequence.metrics(self._runner.peak_memory_bytes),
             )
         )
 
     def _fail(self, sequence: Sequence, error: MLXBackendsError) -> None:
-        self._release(sequence)
-        self._count(failed=1)
+        if sequence not in self._live:
+            return
+        self._release(sequence, is_tainted=True)
+        self._counters.failed += 1
         sequence.channel.fail(error)
 
-    def _release(self, sequence: Sequence) -> None:
-        self._scheduler.remove(sequence)
+    def _release(self, sequence: Sequence, *, is_tainted: bool = False) -> None:
+        self._live.discard(sequence)
+        self._scheduler.remove(sequence, is_tainted=is_tainted)
         self._runner.free(sequence)
-
-    def _count(self, **increments: int) -> None:
-        stats = self._stats
-        self._stats = replace(
-            stats, **{name: getattr(stats, name) + value for name, value in increments.items()}
-        )
 
 
 def _numerical_error(sequence: Sequence) -> NumericalError:

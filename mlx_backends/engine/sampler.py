@@ -4,9 +4,11 @@ Rows have their own parameters and their own random keys, so what a row draws do
 rows beside it. The order is mlx-lm's (``mlx_lm/sample_utils.py``): penalties on the logits, then
 log-probabilities, then ``top_p``, ``min_p`` and ``top_k``, each judged on the whole distribution,
 then the draw at the row's temperature.
+
+``draw`` takes arrays only and can be compiled with the model; ``sample`` adds what needs the host's
+knowledge of a row: penalties, forbidden ids and a grammar's mask.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_backends.core import SamplingParams
+from mlx_backends.engine.penalties import masked, penalized
 
 _MASK_64 = 2**64 - 1
 
@@ -28,7 +31,8 @@ class RowContext:
         prompt_tail: The last prompt tokens, as many as the repetition penalty looks at.
         output_token_ids: Tokens generated so far.
         forbidden_token_ids: Ids that must not be drawn now.
-        allowed_bitmask: The only tokens that may be drawn, a bit each (``engine.constraint``).
+        allowed_bitmask: (ceil(V / 32),) uint32, bit ``i % 32`` of word ``i // 32`` set where token
+            ``i`` may be drawn; None allows all.
     """
 
     params: SamplingParams
@@ -37,6 +41,52 @@ class RowContext:
     output_token_ids: Sequence[int] = ()
     forbidden_token_ids: Sequence[int] = ()
     allowed_bitmask: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowArrays:
+    """The parameters of a batch's rows as arrays, which stay the same from step to step.
+
+    Attributes:
+        temperatures: (B, 1) float32; 1 where greedy.
+        noise: (B, 1) float32; 0 where greedy, else 1.
+        top_p: (B, 1) float32.
+        min_p: (B, 1) float32.
+        top_k: (B, 1) int32; the largest integer keeps all.
+        keys: (B, 2) uint32, random key of each row at position 0.
+        draws: Whether any row is not greedy.
+        truncates: Whether any row leaves tokens out.
+    """
+
+    temperatures: mx.array
+    noise: mx.array
+    top_p: mx.array
+    min_p: mx.array
+    top_k: mx.array
+    keys: mx.array
+    draws: bool
+    truncates: bool
+
+    @classmethod
+    def of(cls, params: Sequence[SamplingParams], seeds: Sequence[int]) -> "RowArrays":
+        return cls(
+            temperatures=_column([p.temperature or 1.0 for p in params]),
+            noise=_column([float(not p.is_greedy) for p in params]),
+            top_p=_column([p.top_p for p in params]),
+            min_p=_column([p.min_p for p in params]),
+            top_k=mx.array([[min(p.top_k or 2**31 - 1, 2**31 - 1)] for p in params]),
+            keys=mx.array([_key_words(seed) for seed in seeds], dtype=mx.uint32),
+            draws=any(not p.is_greedy for p in params),
+            truncates=any(_truncates(p) for p in params if not p.is_greedy),
+        )
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        return [self.temperatures, self.noise, self.top_p, self.min_p, self.top_k, self.keys]
+
+    def with_arrays(self, arrays: Sequence[mx.array]) -> "RowArrays":
+        """The same kinds of draw on other arrays, such as those of a trace."""
+        return RowArrays(*arrays, draws=self.draws, truncates=self.truncates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +104,38 @@ class Sampled:
     logprobs: mx.array
 
 
-def sample(logits: mx.array, rows: Sequence[RowContext]) -> Sampled:
+def sample(
+    logits: mx.array, rows: Sequence[RowContext], arrays: RowArrays | None = None
+) -> Sampled:
     """Draw one token a row.
 
-    Shapes: logits (B, V) of any float type, with one entry of ``rows`` for each row.
+    Args:
+        logits: (B, V) of any float type, with one entry of ``rows`` for each row.
+        rows: What each draw depends on.
+        arrays: The same rows' parameters, if they are at hand.
+
     Numerics: all in float32.
     """
-    logits = logits.astype(mx.float32)
-    if any(_has_penalty(row) for row in rows):
-        logits = mx.stack([_penalized(logits[i], row) for i, row in enumerate(rows)])
+    logits = penalized(logits.astype(mx.float32), rows)
+    logits = masked(logits, [row.allowed_bitmask for row in rows])
+    arrays = arrays or RowArrays.of([row.params for row in rows], [row.seed for row in rows])
+    positions = mx.array([len(row.output_token_ids) for row in rows], dtype=mx.uint32)
+    return draw(logits, arrays, positions)
+
+
+def draw(logits: mx.array, rows: RowArrays, positions: mx.array) -> Sampled:
+    """Draw one token a row, by arrays alone.
+
+    Shapes: logits (B, V) float32, positions (B,) uint32: tokens that the row has generated.
+    """
     normalizer = mx.logsumexp(logits, axis=-1, keepdims=True)
     logprobs = logits - normalizer
+    if rows.draws:
+        token_ids = mx.argmax(_noisy(logprobs, rows, positions), axis=-1)
+    else:
+        token_ids = mx.argmax(logits, axis=-1)
     is_finite = mx.isfinite(normalizer[:, 0])
-    if all(row.params.is_greedy for row in rows):
-        return Sampled(mx.argmax(logprobs, axis=-1), is_finite, logprobs)
-    return Sampled(_draw(logprobs, rows), is_finite, logprobs)
+    return Sampled(token_ids.astype(mx.int32), is_finite, logprobs)
 
 
 def top_logprobs(logprobs: mx.array, count: int) -> tuple[mx.array, mx.array]:
@@ -80,95 +147,52 @@ def top_logprobs(logprobs: mx.array, count: int) -> tuple[mx.array, mx.array]:
     return ids, logprobs[ids]
 
 
-def _draw(logprobs: mx.array, rows: Sequence[RowContext]) -> mx.array:
-    """Draw by the Gumbel trick: argmax of scaled log-probabilities plus noise is a sample."""
-    if any(_truncates(row.params) for row in rows):
+def _noisy(logprobs: mx.array, rows: RowArrays, positions: mx.array) -> mx.array:
+    """The Gumbel trick: argmax of scaled log-probabilities plus noise is a sample.
+
+    Shapes: logprobs (B, V), positions (B,) -> (B, V).
+    """
+    if rows.truncates:
         order = mx.argsort(-logprobs, axis=-1)
         ranked = mx.take_along_axis(logprobs, order, axis=-1)
         # Back in the order of ids: noise must meet the same token, sorted or not.
         logprobs = mx.put_along_axis(logprobs, order, _truncated(ranked, rows), axis=-1)
-    noise = mx.stack([_noise(row, logprobs.shape[-1]) for row in rows])
-    temperatures = mx.array([row.params.temperature or 1.0 for row in rows])
-    return mx.argmax(logprobs / temperatures[:, None] + noise, axis=-1)
+    offsets = mx.stack([mx.zeros_like(positions), positions], axis=-1)
+    noise = mx.vmap(lambda key: mx.random.gumbel(logprobs.shape[-1:], key=key))(rows.keys + offsets)
+    return logprobs / rows.temperatures + rows.noise * noise
 
 
-def _noise(row: RowContext, width: int) -> mx.array:
-    """Gumbel noise of the row at its position; zeros make the row greedy."""
-    if row.params.is_greedy:
-        return mx.zeros((width,))
-    position = len(row.output_token_ids)
-    return mx.random.gumbel((width,), key=mx.random.key(_mixed(row.seed, position)))
+def _truncated(ranked: mx.array, rows: RowArrays) -> mx.array:
+    """Set what ``top_p``, ``min_p`` and ``top_k`` leave out to minus infinity.
 
-
-def _mixed(seed: int, position: int) -> int:
-    """A 64-bit key in which near seeds and positions have nothing in common.
-
-    Source: the finalizer of SplitMix64 (Steele, Lea and Flood 2014, doi:10.1145/2714064.2660195).
+    Shapes: ranked (B, V), log-probabilities sorted downwards; returns the same shape.
     """
-    z = (seed + 0x9E3779B97F4A7C15 * (position + 1)) & _MASK_64
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK_64
-    return z ^ (z >> 31)
+    probabilities = mx.exp(ranked)
+    mass_before = mx.cumsum(probabilities, axis=-1) - probabilities
+    # Rounding can leave the whole mass a hair under 1; top_p = 1 keeps every token.
+    keep = (mass_before < rows.top_p) | (rows.top_p >= 1.0)
+    keep &= probabilities >= rows.min_p * probabilities[:, :1]
+    rank = mx.arange(ranked.shape[-1])[None]
+    keep = (keep & (rank < rows.top_k)) | (rank == 0)  # the likeliest token always stays
+    return mx.where(keep, ranked, -mx.inf)
 
 
 def _truncates(params: SamplingParams) -> bool:
     return params.top_p < 1.0 or params.top_k > 0 or params.min_p > 0.0
 
 
-def _truncated(ranked: mx.array, rows: Sequence[RowContext]) -> mx.array:
-    """Set what ``top_p``, ``min_p`` and ``top_k`` leave out to minus infinity.
+def _key_words(seed: int) -> tuple[int, int]:
+    """Two words in which near seeds have nothing in common; the position is added to the second.
 
-    Shapes: ranked (B, V), log-probabilities sorted downwards; returns the same shape.
+    Threefry, MLX's generator, is a function of key and counter made for neighbouring keys.
+    Source: the finalizer of SplitMix64 (Steele, Lea and Flood 2014, doi:10.1145/2714064.2660195).
     """
-    width = ranked.shape[-1]
-    params = [row.params for row in rows]
-    top_p = mx.array([p.top_p for p in params])[:, None]
-    min_p = mx.array([p.min_p for p in params])[:, None]
-    top_k = mx.array([p.top_k or width for p in params])[:, None]
-    probabilities = mx.exp(ranked)
-    mass_before = mx.cumsum(probabilities, axis=-1) - probabilities
-    # Rounding can leave the whole mass a hair under 1; top_p = 1 keeps every token.
-    keep = (mass_before < top_p) | (top_p >= 1.0)
-    keep &= probabilities >= min_p * probabilities[:, :1]
-    rank = mx.arange(width)[None]
-    keep = (keep & (rank < top_k)) | (rank == 0)  # the likeliest token always stays
-    return mx.where(keep, ranked, -mx.inf)
+    z = (seed + 0x9E3779B97F4A7C15) & _MASK_64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK_64
+    z ^= z >> 31
+    return z >> 32, z & (2**32 - 1)
 
 
-def _has_penalty(row: RowContext) -> bool:
-    params = row.params
-    return bool(
-        row.forbidden_token_ids
-        or row.allowed_bitmask is not None
-        or params.repetition_penalty != 1.0
-        or params.presence_penalty
-        or params.frequency_penalty
-    )
-
-
-def _penalized(logits: mx.array, row: RowContext) -> mx.array:
-    """Apply the row's penalties and forbidden ids. Shapes: (V,) -> (V,)."""
-    params = row.params
-    size = params.repetition_context_size
-    recent = [*row.prompt_tail, *row.output_token_ids][-size:] if size else []
-    if params.repetition_penalty != 1.0 and recent:
-        ids = mx.array(sorted(set(recent)))
-        seen = logits[ids]
-        penalty = params.repetition_penalty
-        logits[ids] = mx.where(seen < 0, seen * penalty, seen / penalty)
-    if (params.presence_penalty or params.frequency_penalty) and row.output_token_ids:
-        counts = Counter(row.output_token_ids)
-        ids = mx.array(list(counts))
-        times = mx.array(list(counts.values()), dtype=mx.float32)
-        logits[ids] = logits[ids] - params.presence_penalty - params.frequency_penalty * times
-    if row.forbidden_token_ids:
-        logits[mx.array(list(row.forbidden_token_ids))] = -mx.inf
-    if row.allowed_bitmask is not None:
-        return mx.where(_allowed(row.allowed_bitmask, logits.shape[-1]), logits, -mx.inf)
-    return logits
-
-
-def _allowed(bitmask: np.ndarray, width: int) -> mx.array:
-    """Shapes: (ceil(V / 32),) uint32 -> (width,) bool; what the mask does not reach is False."""
-    bits = np.unpackbits(bitmask.view(np.uint8), bitorder="little")[:width]
-    return mx.array(np.pad(bits, (0, width - len(bits))).astype(bool))
+def _column(values: list[float]) -> mx.array:
+    return mx.array(values, dtype=mx.float32)[:, None]

@@ -1,43 +1,93 @@
-"""Decides what the next step computes. Knows sequences, not arrays; imports no MLX.
+"""Decides what the next step computes. Knows sequences and blocks, not arrays; imports no MLX.
 
-A step is at most one chunk of one prompt and one token for every sequence that generates, so a long
-prompt delays the others by one chunk at a time.
+A step is one token for every sequence that generates, and prompt tokens within a budget, so that
+decode never waits for more than one budget of prefill. Rules, best sequence first (by priority,
+then arrival):
+
+- A waiting sequence starts when its prompt fits beside what the running ones are about to need.
+- The first prompt that is being computed gets at least half of the budget, which bounds how long
+  it can take; the rest goes to the shortest prompts, which then need not wait for the long one.
+- When blocks run out, the last sequence gives up its own and computes them again later. The first
+  one therefore always advances.
 """
 
-import heapq
-import itertools
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
+from mlx_backends.cache.prefix_cache import BlockCopy, PrefixCache
 from mlx_backends.engine.sequence import Sequence
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillChunk:
-    """The prompt tokens ``start`` to ``stop`` of a sequence."""
+    """The tokens ``start`` to ``stop`` of ``sequence.token_ids``.
+
+    Attributes:
+        sequence: Whose tokens.
+        start, stop: Positions, ``stop`` not included.
+        is_last: Whether the logits of its last token give the sequence's next token.
+    """
 
     sequence: Sequence
     start: int
     stop: int
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to compute next."""
+    """What to compute next: the copies first, prefill and decode in either order.
 
-    prefill: PrefillChunk | None
-    decode: tuple[Sequence, ...]
+    Its sequences are counted as launched: ``num_computed_tokens`` includes this step's tokens, and
+    ``num_in_flight`` the tokens that it will draw.
+
+    Attributes:
+        copies: Blocks to copy before anything else, for sequences of ``prefill``.
+        prefill: Chunks of different sequences, within the token budget.
+        decode: Sequences that take one token, at position ``num_computed_tokens - 1``.
+        preempted: Sequences that lost their blocks and wait again.
+    """
+
+    copies: tuple[BlockCopy, ...] = ()
+    prefill: tuple[PrefillChunk, ...] = ()
+    decode: tuple[Sequence, ...] = ()
+    preempted: tuple[Sequence, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.prefill or self.decode)
 
 
 class Scheduler:
-    """Two queues: waiting (by priority, then arrival) and running (in the order of admission)."""
+    """Two queues, each best first: sequences that wait, and running ones, which hold blocks.
 
-    def __init__(self, *, max_num_seqs: int, prefill_chunk_size: int) -> None:
+    Args:
+        blocks: Where blocks come from.
+        max_num_seqs: Most sequences that run at once.
+        prefill_chunk_size: Most prompt tokens a step.
+        headroom: A sequence starts only if every running one could add this many tokens. Without
+            it, a start near the pool's end would be undone by a preemption a few steps later, and
+            its work thrown away.
+    """
+
+    def __init__(
+        self,
+        blocks: PrefixCache,
+        *,
+        max_num_seqs: int,
+        prefill_chunk_size: int,
+        headroom: int = 64,
+    ) -> None:
+        self.blocks = blocks
         self._max_num_seqs = max_num_seqs
-        self._prefill_chunk_size = prefill_chunk_size
-        self._waiting: list[tuple[int, int, Sequence]] = []
+        self.prefill_chunk_size = prefill_chunk_size
+        self._headroom = headroom
+        self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
-        self._arrivals = itertools.count()
+        self._preempted: list[Sequence] = []
+        self._arrivals = count()
 
     @property
     def num_waiting(self) -> int:
@@ -54,34 +104,210 @@ class Scheduler:
     def __iter__(self) -> Iterator[Sequence]:
         """All unfinished sequences, the running ones first."""
         yield from list(self._running)
-        yield from [sequence for _, _, sequence in self._waiting]
+        yield from list(self._waiting)
 
     def add(self, sequence: Sequence) -> None:
-        entry = (sequence.request.priority, next(self._arrivals), sequence)
-        heapq.heappush(self._waiting, entry)
+        """Queue a sequence, which must fit the pool when alone (``admission.fit_to_pool``)."""
+        needed = self.blocks.num_blocks_for(sequence.max_kv_tokens)
+        assert needed <= self.blocks.num_blocks, f"{needed} blocks can never be had"
+        sequence.arrival = next(self._arrivals)
+        insort(self._waiting, sequence, key=_rank)
 
-    def schedule(self) -> tuple[list[Sequence], Step]:
-        """Admit what fits; returns the newly admitted sequences and the step to run."""
-        admitted = []
-        while self._waiting and len(self._running) < self._max_num_seqs:
-            admitted.append(heapq.heappop(self._waiting)[2])
-            self._running.append(admitted[-1])
-        chunk = self._next_chunk()
-        decode = tuple(s for s in self._running if s.is_prefilled)
-        return admitted, Step(chunk, decode)
+    def remove(self, sequence: Sequence, *, is_tainted: bool = False) -> None:
+        """Forget a sequence that ended, wherever it is, and take its blocks back.
 
-    def remove(self, sequence: Sequence) -> None:
-        """Forget a sequence that ended, wherever it is."""
-        if sequence in self._running:
-            self._running.remove(sequence)
-            return
-        self._waiting = [entry for entry in self._waiting if entry[2] is not sequence]
-        heapq.heapify(self._waiting)
+        Args:
+            sequence: Harmless if it was removed before.
+            is_tainted: Its KV entries cannot be trusted, so nobody may reuse them.
+        """
+        if _discard(self._running, sequence):
+            if not is_tainted:
+                self._register(sequence)
+            self.blocks.release(sequence.table, is_tainted=is_tainted)
+        else:
+            _discard(self._waiting, sequence)
 
-    def _next_chunk(self) -> PrefillChunk | None:
+    def schedule(self) -> Step:
+        """Plan a step and reserve the blocks it needs.
+
+        May be called while the tokens of the step before are unread, but not of two.
+        """
+        self._preempted = []
         for sequence in self._running:
-            if not sequence.is_prefilled:
-                start = sequence.num_computed_tokens
-                stop = min(start + self._prefill_chunk_size, sequence.num_prefill_tokens)
-                return PrefillChunk(sequence, start, stop)
-        return None
+            self._register(sequence)
+        decode = self._plan_decode()
+        self._admit()
+        prefill, copies = self._plan_prefill()
+        step = Step(
+            copies=tuple(copies),
+            prefill=tuple(prefill),
+            decode=tuple(s for s in decode if s not in self._preempted),
+            preempted=tuple(self._preempted),
+        )
+        _count_launched(step)
+        return step
+
+    def check_integrity(self) -> None:
+        """Assert every invariant of the queues, their sequences and their blocks; O(blocks)."""
+        for queue in (self._waiting, self._running):
+            assert queue == sorted(queue, key=_rank), "a queue is out of order"
+        assert len(self._running) <= self._max_num_seqs, "too many sequences run"
+        for sequence in self._waiting:
+            assert not sequence.block_ids, f"{sequence.request_id} waits and holds blocks"
+        for sequence in self._running:
+            held = len(sequence.block_ids) * self.blocks.block_size
+            assert sequence.num_computed_tokens <= held, f"{sequence.request_id} has no block"
+            assert sequence.num_computed_tokens <= sequence.max_kv_tokens
+            if sequence.is_prefilled:
+                unread = sequence.num_computed_tokens + 1 - len(sequence.token_ids)
+                assert sequence.num_in_flight == unread, f"{sequence.request_id} lost a token"
+        self.blocks.check_integrity(sequence.table for sequence in self)
+
+    def _plan_decode(self) -> list[Sequence]:
+        """Sequences that get a token this step, each with a block to write to."""
+        decode = []
+        for sequence in list(self._running):
+            if sequence in self._preempted or not sequence.can_decode:
+                continue
+            if self._make_room(sequence, sequence.num_computed_tokens + 1):
+                decode.append(sequence)
+        return decode
+
+    def _admit(self) -> None:
+        """Start waiting sequences in order, as long as they fit."""
+        while self._waiting and len(self._running) < self._max_num_seqs and not self._preempted:
+            candidate = self._waiting[0]
+            if not self._fits(candidate):
+                return
+            # Whatever was in flight when it was preempted was read since: that was a step ago.
+            assert candidate.num_in_flight == 0, f"{candidate.request_id} has an unread token"
+            insort(self._running, self._waiting.pop(0), key=_rank)
+            candidate.num_prefill_tokens = len(candidate.token_ids)
+
+    def _fits(self, candidate: Sequence) -> bool:
+        """Whether a sequence could start without a preemption soon after."""
+        if not self._running:
+            return True
+        claimed = sum(self._num_claimed(sequence) for sequence in self._running)
+        left = self.blocks.num_available - claimed
+        if self._num_claimed(candidate) <= left:
+            return True
+        reach = self._reach(candidate)
+        return self.blocks.num_missing(candidate.table, candidate.token_ids, reach) <= left
+
+    def _num_claimed(self, sequence: Sequence) -> int:
+        """Blocks that a sequence lacks for its prompt and its next few tokens."""
+        return max(0, self.blocks.num_blocks_for(self._reach(sequence)) - len(sequence.block_ids))
+
+    def _reach(self, sequence: Sequence) -> int:
+        return min(sequence.max_kv_tokens, len(sequence.token_ids) + self._headroom)
+
+    def _plan_prefill(self) -> tuple[list[PrefillChunk], list[BlockCopy]]:
+        """Chunks within the budget, and the copies of partly shared blocks that they build on."""
+        chunks: list[PrefillChunk] = []
+        copies: list[BlockCopy] = []
+        left = self.prefill_chunk_size
+        for sequence, share in self._prefill_shares():
+            if sequence in self._preempted or left == 0:
+                continue
+            # Only the first may preempt: it is planned before any chunk that this could undo.
+            chunk, copy = self._plan_chunk(sequence, min(share, left), may_preempt=not chunks)
+            if copy is not None:
+                copies.append(copy)
+            if chunk is not None:
+                chunks.append(chunk)
+                left -= chunk.stop - chunk.start
+        return chunks, copies
+
+    def _prefill_shares(self) -> list[tuple[Sequence, int]]:
+        """Sequences to prefill, in the order of planning, with the most tokens each may take."""
+        prefilling = [sequence for sequence in self._running if not sequence.is_prefilled]
+        if not prefilling:
+            return []
+        first, *others = prefilling
+        others.sort(key=_num_left)
+        half = -(-self.prefill_chunk_size // 2)
+        first_share = max(half, self.prefill_chunk_size - sum(map(_num_left, others)))
+        return [(first, first_share), *((other, self.prefill_chunk_size) for other in others)]
+
+    def _plan_chunk(
+        self, sequence: Sequence, allowance: int, *, may_preempt: bool
+    ) -> tuple[PrefillChunk | None, BlockCopy | None]:
+        """The next chunk of a sequence, after what the cache holds by now, and the copy for it."""
+        copy = self._match(sequence)
+        start, end = sequence.num_computed_tokens, sequence.num_prefill_tokens
+        stop = self._chunk_stop(start, min(start + allowance, end), end)
+        if may_preempt and not self._make_room(sequence, stop):
+            return None, None
+        if not self._reserve(sequence, stop):
+            # A copy leaves room for a token at least, so it always comes with a chunk.
+            stop = min(stop, len(sequence.block_ids) * self.blocks.block_size)
+        if stop == start:
+            return None, None
+        sequence.mark_started()
+        return PrefillChunk(sequence, start, stop, is_last=stop == end), copy
+
+    def _chunk_stop(self, start: int, stop: int, end: int) -> int:
+        """End a chunk at a block's end if it can: only full blocks are shared."""
+        aligned = stop - stop % self.blocks.block_size
+        return aligned if start < aligned and stop < end else stop
+
+    def _match(self, sequence: Sequence) -> BlockCopy | None:
+        """Skip what the cache holds, which may be more than when the sequence started."""
+        match = self.blocks.match(sequence.table, sequence.token_ids)
+        sequence.num_computed_tokens += match.num_tokens
+        if sequence.num_preemptions == 0:
+            sequence.num_cached_tokens += match.num_tokens
+        return match.copy
+
+    def _make_room(self, sequence: Sequence, num_tokens: int) -> bool:
+        """Reserve blocks, taking them from the last sequences; False if it was the last itself."""
+        while not self._reserve(sequence, num_tokens):
+            victim = self._running[-1]
+            self._preempt(victim)
+            if victim is sequence:
+                return False
+        return True
+
+    def _reserve(self, sequence: Sequence, num_tokens: int) -> bool:
+        room = min(sequence.max_kv_tokens, len(sequence.token_ids) + 1)
+        return self.blocks.reserve(sequence.table, num_tokens, room=room)
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Take a running sequence's blocks; it waits, and keeps its place and its tokens."""
+        self._running.remove(sequence)
+        self.blocks.release(sequence.table)
+        sequence.num_computed_tokens = 0
+        sequence.num_preemptions += 1
+        self._preempted.append(sequence)
+        insort(self._waiting, sequence, key=_rank)
+
+    def _register(self, sequence: Sequence) -> None:
+        self.blocks.register(sequence.table, sequence.token_ids, sequence.num_computed_tokens)
+
+
+def _rank(sequence: Sequence) -> tuple[int, int]:
+    """Smaller is better: priority, then arrival."""
+    return sequence.request.priority, sequence.arrival
+
+
+def _num_left(sequence: Sequence) -> int:
+    return sequence.num_prefill_tokens - sequence.num_computed_tokens
+
+
+def _discard(queue: list[Sequence], sequence: Sequence) -> bool:
+    """Remove a sequence from an ordered queue; returns whether it was there."""
+    index = bisect_left(queue, _rank(sequence), key=_rank)
+    if index == len(queue) or queue[index] is not sequence:
+        return False
+    del queue[index]
+    return True
+
+
+def _count_launched(step: Step) -> None:
+    for chunk in step.prefill:
+        chunk.sequence.num_computed_tokens = chunk.stop
+        chunk.sequence.num_in_flight += chunk.is_last
+    for sequence in step.decode:
+        sequence.num_computed_tokens += 1
+        sequence.num_in_flight += 1

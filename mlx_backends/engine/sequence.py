@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from mlx_backends.cache.prefix_cache import BlockTable
 from mlx_backends.core import FinishReason, Request, RequestMetrics, SamplingParams, Usage
 from mlx_backends.engine.constraint import Constraint
 from mlx_backends.engine.handle import OutputChannel
@@ -22,8 +23,16 @@ class Sequence:
         seed: Stream of random numbers: the caller's seed, or one drawn for this request.
         max_tokens: Most completion tokens, within the context window.
         constraint: Which tokens may come next; None allows all.
-        num_computed_tokens: Prompt tokens whose KV entries exist.
+        token_ids: The prompt and the tokens generated so far.
         output_token_ids: Tokens generated so far.
+        table: The blocks that hold its KV entries.
+        arrival: Its place among all sequences that the scheduler was given.
+        num_prefill_tokens: Tokens that prefill computes before the first decode step: the prompt
+            or, after a preemption, the prompt and the outputs so far.
+        num_computed_tokens: Tokens whose KV entries exist once the steps launched so far have run.
+        num_cached_tokens: Prompt tokens whose KV entries were reused instead of computed.
+        num_in_flight: Tokens that were launched but not read yet.
+        num_preemptions: How often it lost its blocks to another sequence.
         submitted_at, started_at, first_token_at: Times of ``time.perf_counter``, in seconds.
     """
 
@@ -34,11 +43,22 @@ class Sequence:
     seed: int
     max_tokens: int
     constraint: Constraint | None = None
-    num_computed_tokens: int = 0
+    token_ids: list[int] = field(init=False)
     output_token_ids: list[int] = field(default_factory=list)
+    table: BlockTable = field(init=False)
+    arrival: int = 0
+    num_prefill_tokens: int = 0
+    num_computed_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_in_flight: int = 0
+    num_preemptions: int = 0
     submitted_at: float = field(default_factory=time.perf_counter)
     started_at: float | None = None
     first_token_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.token_ids = list(self.request.prompt_token_ids)
+        self.table = BlockTable(self.request.cache_salt)
 
     @property
     def request_id(self) -> str:
@@ -53,28 +73,45 @@ class Sequence:
         return self.request.prompt_token_ids
 
     @property
-    def num_prefill_tokens(self) -> int:
-        """Prompt tokens to compute before the first decode step, which takes the last one."""
-        return len(self.prompt_token_ids) - 1
+    def block_ids(self) -> list[int]:
+        """Block ``i`` holds the KV entries of the tokens from ``i * block_size`` on."""
+        return self.table.block_ids
+
+    @property
+    def max_kv_tokens(self) -> int:
+        """Most KV entries it can come to hold: nothing follows the last token, so it needs none."""
+        return len(self.prompt_token_ids) + self.max_tokens - 1
 
     @property
     def is_prefilled(self) -> bool:
         return self.num_computed_tokens >= self.num_prefill_tokens
 
     @property
+    def can_decode(self) -> bool:
+        """Whether one more token may be launched: at most one may be unread by then."""
+        num_launched = len(self.output_token_ids) + self.num_in_flight
+        return self.is_prefilled and self.num_in_flight <= 1 and num_launched < self.max_tokens
+
+    @property
     def last_token_id(self) -> int:
-        """The token that the next decode step takes."""
-        return self.output_token_ids[-1] if self.output_token_ids else self.prompt_token_ids[-1]
+        """The token that the next decode step takes, unless one is in flight."""
+        return self.token_ids[-1]
 
     def mark_started(self) -> None:
-        """Record that the sequence left the queue."""
-        self.started_at = time.perf_counter()
+        """Record when the sequence first left the queue."""
+        if self.started_at is None:
+            self.started_at = time.perf_counter()
 
     def append(self, token_id: int) -> None:
-        """Record a generated token and the time of the first one."""
+        """Record a generated token, which is no longer in flight, and the time of the first one.
+
+        A constraint may put another token in the place of the one that was drawn.
+        """
         if self.constraint is not None:
             token_id = self.constraint.accept(token_id)
+        self.token_ids.append(token_id)
         self.output_token_ids.append(token_id)
+        self.num_in_flight -= 1
         if self.first_token_at is None:
             self.first_token_at = time.perf_counter()
 
@@ -96,7 +133,9 @@ class Sequence:
 
     def usage(self) -> Usage:
         return Usage(
-            prompt_tokens=len(self.prompt_token_ids), completion_tokens=len(self.output_token_ids)
+            prompt_tokens=len(self.prompt_token_ids),
+            completion_tokens=len(self.output_token_ids),
+            cached_tokens=self.num_cached_tokens,
         )
 
     def metrics(self, peak_memory_bytes: int) -> RequestMetrics:
@@ -104,11 +143,12 @@ class Sequence:
         now = time.perf_counter()
         started = self.started_at or now
         first = self.first_token_at or now
+        num_computed = min(self.num_computed_tokens, len(self.prompt_token_ids))
         return RequestMetrics(
             queue_s=started - self.submitted_at,
             time_to_first_token_s=first - self.submitted_at,
             total_s=now - self.submitted_at,
-            prefill_tokens_per_s=_rate(self.num_computed_tokens + 1, first - started),
+            prefill_tokens_per_s=_rate(num_computed - self.num_cached_tokens, first - started),
             decode_tokens_per_s=_rate(len(self.output_token_ids) - 1, now - first),
             peak_memory_bytes=peak_memory_bytes,
         )

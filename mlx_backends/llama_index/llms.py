@@ -1,4 +1,4 @@
-"""LlamaIndex's ``FunctionCallingLLM`` over the engine: options in, messages converted, the rest delegated.
+"""LlamaIndex's ``FunctionCallingLLM`` over the engine.
 
 The way of a call: ``_ask_chat`` or ``_ask_prompt`` (options, template, token ids, grammar, into the
 queue) -> ``Reply``, collected or streamed, blocking or awaited.

@@ -9,6 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.constants import DEFAULT_CHUNK_SIZE
 from llama_index.core.indices.prompt_helper import ChatPromptHelper, PromptHelper
 from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.utils import set_global_tokenizer
 
 from mlx_backends.llama_index.embeddings import MLXEmbedding
 from mlx_backends.llama_index.llms import MLXLLM
@@ -48,7 +49,7 @@ def configure(
     splitter = splitter_for(embed_model)
     Settings.llm = llm
     Settings.embed_model = embed_model
-    Settings.tokenizer = llm.tokenize
+    set_global_tokenizer(llm.tokenize)  # Settings.tokenizer, whose setter imports transformers
     Settings.prompt_helper = prompts
     Settings.chat_prompt_helper = chat_prompts
     Settings.node_parser = splitter
@@ -56,7 +57,7 @@ def configure(
 
 
 def prompt_helper(llm: MLXLLM) -> PromptHelper:
-    """A prompt helper whose prompts fit, chat template included, and leave ``num_output`` tokens."""
+    """A prompt helper whose prompts fit, chat template included, and leave ``num_output``."""
     metadata = llm.metadata
     return PromptHelper(
         context_window=metadata.context_window - _template_tokens(llm),

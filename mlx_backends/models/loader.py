@@ -13,10 +13,10 @@ from mlx.utils import tree_flatten, tree_map
 
 from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
-from mlx_backends.models import safetensors
+from mlx_backends.models import cpu_layers, safetensors
 
-# MLX's CPU backend multiplies quantized matrices by many rows 25 times slower than dense ones, so
-# small models are unpacked once (docs/architecture.md).
+# MLX's CPU backend multiplies quantized matrices slower than dense ones, so small models are
+# unpacked once (docs/architecture.md).
 MAX_UNPACKED_BYTES = 2 * 2**30
 
 
@@ -109,9 +109,10 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
         from mlx_lm.utils import dequantize_model
 
         dequantize_model(model)
-    if dtype == "auto" and not is_cpu:
-        return
-    _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
+    if dtype != "auto" or is_cpu:
+        _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
+    if is_cpu:
+        cpu_layers.install(model)
 
 
 def _unpacked_bytes(model: nn.Module) -> int:

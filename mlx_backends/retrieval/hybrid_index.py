@@ -15,11 +15,11 @@ from mlx_backends.retrieval.splitter import Chunk
 # held-out rows, which hardly move between .5 and .7.
 MEANING_WEIGHT = 0.6
 # Words that a question is made with, not about; in short texts they are rare enough to mislead.
-_FUNCTION_WORDS = frozenset(
-    "a an and are as at be been but by can could did do does for from had has have how if in into "
-    "is it its me my no not of on or out should so such than that the their them then there these "
-    "they this those to was were what when where which who whom whose why will with would you your".split()
-)
+_FUNCTION_WORDS = """
+    a an and are as at be been but by can could did do does for from had has have how if in into is
+    it its me my no not of on or out should so such than that the their them then there these they
+    this those to was were what when where which who whom whose why will with would you your
+"""
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
@@ -99,11 +99,12 @@ class _WordIndex:
         # BM25 divides by the mean length, so a text without words gets the empty one.
         self._bm25.index([words(text) or [""] for text in texts], show_progress=False)
         self._num_texts = len(texts)
+        self._ignored = frozenset(_FUNCTION_WORDS.split())
 
     def scores(self, query: str) -> NDArray[np.float32]:
         """Shape (number of texts,); 0 where no word of the query occurs."""
         asked = words(query)
-        wanted = [word for word in asked if word not in _FUNCTION_WORDS] or asked
+        wanted = [word for word in asked if word not in self._ignored] or asked
         return self._bm25.get_scores(wanted) if wanted else np.zeros(self._num_texts, np.float32)
 
 

@@ -130,6 +130,41 @@ def test_forbidden_ids_are_never_drawn():
     assert int(sample(mx.array(logits), [row]).token_ids.item()) != 2
 
 
+def test_a_bitmask_allows_its_tokens_only_and_its_row_only():
+    logits = logits_rows(3, seed=4)
+    allowed = [1, 31, 32, 49]
+    words = np.zeros(2, dtype=np.uint32)
+    for token in allowed:
+        words[token // 32] |= np.uint32(1) << np.uint32(token % 32)
+    masks = [None, words, words[:1]]  # the last is short: nothing from 32 on
+    rows = [RowContext(SamplingParams(), seed=0, allowed_bitmask=mask) for mask in masks]
+    got = sample(mx.array(logits), rows)
+    free, *held = got.token_ids.tolist()
+    assert free == logits[0].argmax()
+    assert held == [
+        max(allowed, key=lambda t: logits[1, t]),
+        max([1, 31], key=lambda t: logits[2, t]),
+    ]
+    assert np.isneginf(np.array(got.logprobs)[1]).sum() == WIDTH - len(allowed)
+
+
+def test_penalties_of_several_rows_touch_their_own_row_only():
+    logits = logits_rows(3, seed=6)
+    rows = [
+        RowContext(SamplingParams(repetition_penalty=2.0), seed=0, prompt_tail=(1, 2)),
+        RowContext(SamplingParams(), seed=0, prompt_tail=(1, 2), output_token_ids=[3]),
+        RowContext(SamplingParams(presence_penalty=1.0), seed=0, output_token_ids=[3, 3]),
+    ]
+    expected = logits.copy()
+    for token in (1, 2):
+        expected[0, token] *= 2.0 if expected[0, token] < 0 else 0.5
+    expected[2, 3] -= 1.0
+    expected = np.log([softmax(row) for row in expected])
+    np.testing.assert_allclose(
+        np.array(sample(mx.array(logits), rows).logprobs), expected, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_non_finite_logits_are_seen_in_their_row_only(bad):
     logits = logits_rows(3)

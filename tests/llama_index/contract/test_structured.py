@@ -135,7 +135,7 @@ async def test_events_of_a_prediction(llm, events, method):
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_callers_options_are_used_and_left_as_they_were(llm, method):
-    """A stop string does not cut the object off; one of the call is a sampling option like others."""
+    """And the constructor's stop strings do not cut the object off."""
     llm.stop = ["A", "8"]
     options = {"max_tokens": 64, "top_k": 1}
     *_, last = await responses_of(llm, method, Port, PROMPT, options, name="Alder", port=8000)
@@ -213,7 +213,7 @@ def test_grammar_that_is_none_is_an_error(llm):
         llm.complete("Hi", grammar="[0-9]+")
     with pytest.raises(GrammarError):
         llm.complete("Hi", grammar={"regex": "("})
+    function = {"name": "f", "description": "", "parameters": {"type": "object"}}
+    tools = [{"type": "function", "function": function}]
     with pytest.raises(ConfigError, match="Beside tools"):
-        function = {"name": "f", "description": "", "parameters": {"type": "object"}}
-        tools = [{"type": "function", "function": function}]
         llm.chat([ChatMessage("Hi")], tools=tools, grammar={"regex": "a"})

@@ -1,0 +1,112 @@
+"""A system in a process of its own, so that its BLAS, its memory and its threads are its own.
+
+All processes of a run hold their model at once, and work only when asked: rounds can go from one to
+the next.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from mlx_backends import fast_blas
+from mlx_backends.bench.run import Run
+from mlx_backends.errors import EngineError
+
+_END_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """Which system to start, and how.
+
+    Attributes:
+        name: As the tables call it.
+        kind: As in ``peers.make_system``.
+        options: As there.
+        environment: Variables of its process.
+        uses_gemv: Whether its BLAS shim hands products of one row to ``sgemv``.
+    """
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    uses_gemv: bool = True
+
+
+class SystemProcess:
+    """A started system.
+
+    Raises:
+        EngineError: It could not load the model.
+    """
+
+    def __init__(self, spec: SystemSpec, folder: Path) -> None:
+        self.name = spec.name
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        with _environment(spec.environment):
+            self._process = context.Process(target=_serve, args=(theirs, spec, folder), daemon=True)
+            self._process.start()
+        theirs.close()
+        self.blas = str(self._receive())
+
+    def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
+        """As ``System.generate``.
+
+        Raises:
+            EngineError: The system failed.
+        """
+        self._connection.send((prompts, num_tokens))
+        run = self._receive()
+        assert isinstance(run, Run)
+        return run
+
+    def close(self) -> None:
+        self._connection.close()  # which ends its loop
+        self._process.join(_END_TIMEOUT_S)
+        if self._process.is_alive():
+            self._process.kill()
+
+    def _receive(self) -> object:
+        try:
+            answer = self._connection.recv()
+        except EOFError as error:
+            raise EngineError(f"{self.name}: its process ended.") from error
+        if isinstance(answer, Exception):
+            raise EngineError(f"{self.name}: {answer}") from answer
+        return answer
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables that a process started inside inherits."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _serve(connection: Connection, spec: SystemSpec, folder: Path) -> None:
+    """Load the system and answer until the other end closes."""
+    from mlx_backends.bench.peers import make_system
+
+    try:
+        fast_blas.use_gemv(spec.uses_gemv)
+        system = make_system(spec.kind, folder, spec.options)
+        connection.send(fast_blas.preload().name)
+        while True:
+            prompts, num_tokens = connection.recv()
+            connection.send(system.generate(prompts, num_tokens))
+    except EOFError:
+        return
+    except Exception as error:
+        connection.send(RuntimeError(f"{type(error).__name__}: {error}"))

@@ -1,0 +1,1 @@
+"""KV entries in blocks: which blocks, whose, and the arrays that hold them."""

@@ -1,0 +1,129 @@
+"""The arrays that hold every sequence's keys and values, cut into blocks of slots.
+
+Slot ``block_id * block_size + position % block_size`` holds one token. A head's slots are
+contiguous, so that a run of consecutive blocks is a view, and one block of one head one piece of
+memory (layout of vLLM's paged attention, Kwon et al. 2023, arXiv:2309.06180, heads outermost).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What one layer stores for one token.
+
+    Attributes:
+        num_kv_heads: Heads of keys and of values.
+        key_dim: Numbers in one head's key.
+        value_dim: Numbers in one head's value.
+        window: Most tokens that a query of this layer sees, its own included; None is all.
+    """
+
+    num_kv_heads: int
+    key_dim: int
+    value_dim: int
+    window: int | None = None
+
+
+MakeRows = Callable[[int, int, int], Any]
+"""Makes the rows of one layer, given its KV heads, slots and numbers a row."""
+
+
+class KVPool:
+    """Keys and values of all layers.
+
+    Shapes: ``keys[layer]`` (num_kv_heads, num_slots, key_dim), ``values[layer]`` likewise with
+    value_dim. One block more than asked for is made: ``scratch_block`` takes what padding writes.
+
+    Args:
+        layers: Shape of each layer.
+        num_blocks: Blocks that sequences may use.
+        block_size: Tokens a block holds.
+        dtype: Type of the entries.
+        make_rows: Makes other rows than arrays of ``dtype``: quantized ones, with ``arrays``.
+
+    Attributes:
+        nbytes: Bytes of all arrays.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerShape],
+        num_blocks: int,
+        block_size: int,
+        dtype: mx.Dtype,
+        make_rows: MakeRows | None = None,
+    ) -> None:
+        self.layers = tuple(layers)
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self.dtype = dtype
+        make = make_rows or (lambda *shape: mx.zeros(shape, dtype))
+        slots = self.num_slots
+        self.keys = [make(s.num_kv_heads, slots, s.key_dim) for s in layers]
+        self.values = [make(s.num_kv_heads, slots, s.value_dim) for s in layers]
+        mx.eval(self.arrays)
+        self.nbytes = sum(array.nbytes for array in self.arrays)
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        rows = [*self.keys, *self.values]
+        return [a for one in rows for a in ([one] if isinstance(one, mx.array) else one.arrays)]
+
+    @property
+    def scratch_block(self) -> int:
+        """A block of no sequence."""
+        return self.num_blocks
+
+    @property
+    def num_slots(self) -> int:
+        return (self.num_blocks + 1) * self.block_size
+
+    @property
+    def bytes_per_block(self) -> int:
+        return self.nbytes // (self.num_blocks + 1)
+
+    def grow(self, num_blocks: int) -> None:
+        """Make room for more blocks, contents kept; the arrays are new ones afterwards."""
+        if num_blocks <= self.num_blocks:
+            return
+        extra = (num_blocks - self.num_blocks) * self.block_size
+        self.nbytes = self.bytes_per_block * (num_blocks + 1)
+        self.num_blocks = num_blocks
+        for arrays in (self.keys, self.values):
+            # One layer at a time: the peak is the pool and one layer of it.
+            for index, array in enumerate(arrays):
+                arrays[index] = mx.pad(array, [(0, 0), (0, extra), (0, 0)])
+                del array
+                mx.eval(arrays[index])
+
+    def slots(self, block_ids: Sequence[int], start: int, stop: int) -> list[tuple[int, int]]:
+        """Slots of positions ``start`` to ``stop`` of a sequence, as runs ``(first, end)``.
+
+        Consecutive blocks make one run.
+        """
+        size = self.block_size
+        runs: list[tuple[int, int]] = []
+        position = start
+        while position < stop:
+            first = block_ids[position // size] * size + position % size
+            count = min(size - position % size, stop - position)
+            if runs and runs[-1][1] == first:
+                runs[-1] = (runs[-1][0], first + count)
+            else:
+                runs.append((first, first + count))
+            position += count
+        return runs
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy a block in every layer, by ordinary operations: for a pool that MLX may donate."""
+        size = self.block_size
+        for arrays in (self.keys, self.values):
+            for array in arrays:
+                array[:, target * size : (target + 1) * size] = array[
+                    :, source * size : (source + 1) * size
+                ]

@@ -1,0 +1,11 @@
+"""``mlx-backends bench``: hands its arguments to ``mlx_backends.bench``."""
+
+import typer
+
+
+def bench(context: typer.Context) -> None:
+    """Measure this engine against mlx-lm, or the attention kernels: `bench engine --help`."""
+    # Here, not at the top: MLX takes half a second to import.
+    from mlx_backends.bench.__main__ import main
+
+    raise typer.Exit(main(context.args))

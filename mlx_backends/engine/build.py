@@ -1,0 +1,183 @@
+"""Puts an engine's loop together: loads the model, sees how it can run, and divides the memory."""
+
+import warnings
+from dataclasses import replace
+from functools import partial
+
+import mlx.core as mx
+
+from mlx_backends.cache.kv_pool import KVPool
+from mlx_backends.cache.prefix_cache import PrefixCache
+from mlx_backends.config import EngineConfig, KVDType, memory_limit_from_environment
+from mlx_backends.engine.device_runner import DeviceRunner
+from mlx_backends.engine.fallback_runner import FallbackRunner
+from mlx_backends.engine.host_runner import HostRunner
+from mlx_backends.engine.loop import Loop
+from mlx_backends.engine.memory_plan import MemoryPlan, ModelShape, StepShape, plan_memory
+from mlx_backends.engine.model_files import ModelFiles
+from mlx_backends.engine.pool_access import KernelAccess
+from mlx_backends.engine.runner import Runner
+from mlx_backends.engine.scheduler import Scheduler
+from mlx_backends.engine.self_check import check_against_own_caches
+from mlx_backends.errors import ConfigError
+from mlx_backends.kernels.pool import MAX_HEAD_DIM, make_pool
+from mlx_backends.models.last_logits import keep_last_position
+from mlx_backends.models.loader import LoadedModel, load_language_model, use_device
+from mlx_backends.models.paging import NotPageableError, PagingPlan, plan_paging
+
+# Larger chunks keep a GPU busy; on a CPU they gain nothing, and the others wait longer.
+_CPU_CHUNK, _GPU_CHUNK = 512, 2_048
+_KV_BITS: dict[KVDType, int | None] = {"auto": None, "int8": 8, "int4": 4}
+
+
+def build_loop(files: ModelFiles, config: EngineConfig) -> Loop:
+    """Load a model and make what serves it. Runs on the MLX thread.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+        MemoryLimitError: Weights and a useful KV pool do not fit the memory limit.
+        ConfigError: Quantized KV entries were asked for on a CPU.
+    """
+    limit = config.memory_limit_bytes or memory_limit_from_environment()
+    loaded = load_language_model(
+        files.folder, device=config.device, dtype=config.dtype, memory_limit_bytes=limit
+    )
+    is_cpu = loaded.device == mx.Device(mx.cpu)
+    chunk = config.prefill_chunk_size or (_CPU_CHUNK if is_cpu else _GPU_CHUNK)
+    config = replace(config, prefill_chunk_size=chunk)
+    if is_cpu and config.cache.kv_dtype != "auto":
+        raise ConfigError(f"kv_dtype={config.cache.kv_dtype!r} needs a GPU; use 'auto' on a CPU.")
+    keep_last_position(loaded.model)
+    try:
+        with use_device(loaded.device):
+            plan = _plan(loaded)
+    except NotPageableError as error:
+        return _fallback_loop(loaded, files, config, reason=str(error))
+    return _paged_loop(loaded, plan, files, config, limit)
+
+
+def _plan(loaded: LoadedModel) -> PagingPlan:
+    plan = plan_paging(loaded.model)
+    if loaded.device != mx.Device(mx.cpu):
+        _check_kernels(plan)
+    if not plan.is_tested:
+        check_against_own_caches(loaded.model, plan)
+    return plan
+
+
+def _check_kernels(plan: PagingPlan) -> None:
+    for layer in plan.layers:
+        if layer.key_dim != layer.value_dim:
+            raise NotPageableError(
+                f"its keys have {layer.key_dim} numbers and its values {layer.value_dim}"
+            )
+        if layer.key_dim % 8 or layer.key_dim > MAX_HEAD_DIM:
+            raise NotPageableError(f"its heads have {layer.key_dim} numbers")
+
+
+def _paged_loop(
+    loaded: LoadedModel,
+    plan: PagingPlan,
+    files: ModelFiles,
+    config: EngineConfig,
+    limit: int | None,
+) -> Loop:
+    memory = plan_memory(
+        _model_shape(loaded, plan),
+        _step_shape(loaded, files, config),
+        config.cache,
+        weight_bytes=loaded.weight_bytes,
+        limit_bytes=limit,
+    )
+    blocks = PrefixCache(
+        memory.num_blocks,
+        memory.block_size,
+        prefix_caching=config.cache.prefix_caching,
+        namespace=(str(files.folder), str(plan.dtype), config.cache.kv_dtype),
+    )
+    runner = make_runner(loaded, plan, memory, config.cache.kv_dtype, files.tokenizer.eos_token_ids)
+    if config.warm_up:
+        runner.warm_up(config.max_num_seqs, files.context_window)
+    return _loop(blocks, runner, files, config)
+
+
+def make_runner(
+    loaded: LoadedModel,
+    plan: PagingPlan,
+    memory: MemoryPlan,
+    kv_dtype: KVDType,
+    eos_token_ids: frozenset[int],
+) -> Runner:
+    """What runs a paged model on the device it was loaded to."""
+    if loaded.device == mx.Device(mx.cpu):
+        return HostRunner(
+            loaded,
+            plan,
+            num_blocks=memory.num_blocks,
+            block_size=memory.block_size,
+            eos_token_ids=eos_token_ids,
+        )
+    with use_device(loaded.device):
+        pool = KVPool(
+            plan.layers,
+            memory.num_blocks,
+            memory.block_size,
+            plan.dtype,
+            partial(make_pool, dtype=plan.dtype, bits=_KV_BITS[kv_dtype]),
+        )
+        return DeviceRunner(loaded, plan, pool, KernelAccess(pool), eos_token_ids)
+
+
+def _fallback_loop(
+    loaded: LoadedModel, files: ModelFiles, config: EngineConfig, *, reason: str
+) -> Loop:
+    """A loop whose blocks only count: any number of full context windows fits."""
+    warnings.warn(
+        f"{files.folder.name} cannot use the paged KV cache ({reason}). It runs on mlx-lm's own "
+        "caches: slower in batches, and without reuse of prompts.",
+        stacklevel=2,
+    )
+    per_window = -(-files.context_window // config.cache.block_size)
+    blocks = PrefixCache(
+        config.max_num_seqs * per_window, config.cache.block_size, prefix_caching=False
+    )
+    runner = FallbackRunner(loaded, files.tokenizer.eos_token_ids)
+    return _loop(blocks, runner, files, config)
+
+
+def _loop(blocks: PrefixCache, runner: Runner, files: ModelFiles, config: EngineConfig) -> Loop:
+    assert config.prefill_chunk_size is not None
+    scheduler = Scheduler(
+        blocks,
+        max_num_seqs=config.max_num_seqs,
+        prefill_chunk_size=config.prefill_chunk_size,
+    )
+    return Loop(scheduler, runner, files.tokenizer)
+
+
+def _model_shape(loaded: LoadedModel, plan: PagingPlan) -> ModelShape:
+    """Sizes for the memory plan, of the largest layer where layers differ."""
+    num_kv_heads = max(layer.num_kv_heads for layer in plan.layers)
+    head_dim = max(-(-(layer.key_dim + layer.value_dim) // 2) for layer in plan.layers)
+    args = getattr(loaded.model, "args", None)
+    hidden_size = getattr(args, "hidden_size", plan.num_heads * head_dim)
+    return ModelShape(
+        num_layers=len(plan.layers),
+        num_heads=plan.num_heads,
+        num_kv_heads=num_kv_heads,
+        head_dim=head_dim,
+        hidden_size=hidden_size,
+        intermediate_size=getattr(args, "intermediate_size", 4 * hidden_size),
+        vocab_size=plan.vocab_size,
+        activation_bytes=plan.dtype.size,
+    )
+
+
+def _step_shape(loaded: LoadedModel, files: ModelFiles, config: EngineConfig) -> StepShape:
+    assert config.prefill_chunk_size is not None
+    return StepShape(
+        max_num_seqs=config.max_num_seqs,
+        prefill_chunk_size=config.prefill_chunk_size,
+        context_window=files.context_window,
+        has_fused_attention=loaded.device != mx.Device(mx.cpu),
+    )

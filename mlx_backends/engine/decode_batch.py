@@ -1,0 +1,115 @@
+"""The batch of a decode step as arrays, built once and kept while its sequences stay the same.
+
+In a steady batch a step costs the host no array at all, but for a new block now and then.
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_backends.core import SamplingParams
+from mlx_backends.engine.decode_step import DecodeInputs, DecodeOutputs
+from mlx_backends.engine.sampler import RowArrays
+from mlx_backends.engine.sequence import Sequence
+
+MIN_WIDTH = 16
+_PADDING = SamplingParams()
+
+
+class DecodeBatch:
+    """Some sequences that take a token each, padded to a power of two.
+
+    Args:
+        sequences: As the scheduler counted them: this step's token included.
+        scratch_block: Where padding rows write.
+        tokens: (B,) int32, the last token of each row, padding included.
+
+    Attributes:
+        sequences: Those of the rows, in order.
+        inputs: Arrays of the next step.
+    """
+
+    def __init__(self, sequences: Seq[Sequence], scratch_block: int, tokens: mx.array) -> None:
+        self.sequences = tuple(sequences)
+        size = batch_bucket(len(sequences))
+        width = _power_of_two(max(MIN_WIDTH, *(len(s.block_ids) for s in sequences)))
+        self._tables = np.full((size, width), scratch_block, dtype=np.int32)
+        self._num_blocks = [0] * len(sequences)
+        self._expected_lens = [s.num_computed_tokens for s in sequences]
+        padding = size - len(sequences)
+        self._fill_tables()
+        self.inputs = DecodeInputs(
+            tokens=tokens,
+            context_lens=_int32([*self._expected_lens, *[1] * padding]),
+            growth=_int32([1] * len(sequences) + [0] * padding),
+            prompt_lens=_int32([len(s.prompt_token_ids) for s in sequences] + [1] * padding),
+            block_tables=mx.array(self._tables),
+            rows=RowArrays.of(
+                [s.params for s in sequences] + [_PADDING] * padding,
+                [s.seed for s in sequences] + [0] * padding,
+            ),
+        )
+
+    def can_serve(self, sequences: Seq[Sequence]) -> bool:
+        """Whether ``inputs`` are those of a step for these sequences, tables aside."""
+        lens = [s.num_computed_tokens for s in sequences]
+        return tuple(sequences) == self.sequences and lens == self._expected_lens
+
+    def take_new_blocks(self) -> bool:
+        """Write new blocks of the sequences into the tables; False if these are too narrow."""
+        if all(map(_has_count, self.sequences, self._num_blocks)):
+            return True
+        if max(len(s.block_ids) for s in self.sequences) > self._tables.shape[1]:
+            return False
+        self._fill_tables()
+        self.inputs = replace(self.inputs, block_tables=mx.array(self._tables))
+        return True
+
+    def advance(self, outputs: DecodeOutputs, tokens: mx.array) -> None:
+        """Make ``inputs`` those of the step after one that was run on them."""
+        self._expected_lens = [length + 1 for length in self._expected_lens]
+        self.inputs = replace(self.inputs, tokens=tokens, context_lens=outputs.context_lens)
+
+    def _fill_tables(self) -> None:
+        for row, sequence in enumerate(self.sequences):
+            known, ids = self._num_blocks[row], sequence.block_ids
+            self._tables[row, known : len(ids)] = ids[known:]
+            self._num_blocks[row] = len(ids)
+
+
+def batch_bucket(num_sequences: int) -> int:
+    """Rows of a batch for so many sequences."""
+    return _power_of_two(num_sequences)
+
+
+def buckets(smallest: int, largest: int) -> list[int]:
+    """The powers of two from one that holds ``smallest`` to one that holds ``largest``."""
+    first, last = _power_of_two(smallest), max(_power_of_two(smallest), _power_of_two(largest))
+    return [1 << exponent for exponent in range(first.bit_length() - 1, last.bit_length())]
+
+
+def scratch_inputs(size: int, width: int, scratch_block: int, temperature: float) -> DecodeInputs:
+    """Inputs of a bucket that belong to no sequence, to compile its step with."""
+    params = SamplingParams(temperature=temperature)
+    return DecodeInputs(
+        tokens=_int32([0] * size),
+        context_lens=_int32([1] * size),
+        growth=_int32([0] * size),
+        prompt_lens=_int32([1] * size),
+        block_tables=mx.full((size, width), scratch_block, dtype=mx.int32),
+        rows=RowArrays.of([params] * size, [0] * size),
+    )
+
+
+def _has_count(sequence: Sequence, count: int) -> bool:
+    return len(sequence.block_ids) == count
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << (at_least - 1).bit_length()
+
+
+def _int32(values: list[int]) -> mx.array:
+    return mx.array(values, dtype=mx.int32)

@@ -1,0 +1,236 @@
+"""How a device pass reads and writes the KV pool: by kernels in place, or by plain operations.
+
+``KernelAccess`` is what runs on a GPU. ``PlainAccess`` is its readable twin: the same results from
+ordinary MLX on any device, with a copy of the pool a step. Tests compile and run ahead with it
+where there is no GPU.
+"""
+
+from collections.abc import Sequence as Seq
+from typing import Protocol
+
+import mlx.core as mx
+
+from mlx_backends import kernels
+from mlx_backends.cache.kv_pool import KVPool
+from mlx_backends.cache.prefix_cache import BlockCopy
+from mlx_backends.engine.dense_attention import dense_attention
+from mlx_backends.kernels.reference import dequantize
+
+
+class PoolAccess(Protocol):
+    """Reads and writes of one pool, each after the ones before it."""
+
+    @property
+    def state(self) -> list[mx.array]:
+        """What carries the order of operations from one compiled step to the next."""
+        ...
+
+    def restore(self, state: Seq[mx.array]) -> None:
+        """Go on from a state, such as the one that a compiled step returned."""
+        ...
+
+    def append(self, layer: int, keys: mx.array, values: mx.array, slots: mx.array) -> None:
+        """Store rows. Shapes: keys and values (B, H, L, D), slots (B, L) int32."""
+        ...
+
+    def context(self, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
+        """Keys and values of whole blocks. Shapes: (N,) int32 -> (1, H, N * block_size, D)."""
+        ...
+
+    def decode(
+        self,
+        layer: int,
+        queries: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        block_tables: mx.array,
+        context_lens: mx.array,
+        *,
+        scale: float,
+        window: int | None,
+        soft_cap: float | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """Store one new row a sequence and attend to its whole context.
+
+        Shapes: queries (B, Hq, 1, D), keys and values (B, H, 1, D), block_tables (B, W) int32,
+        context_lens (B,) int32, the new row included -> (B, Hq, 1, D).
+        """
+        ...
+
+    def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
+        """Copy blocks in every layer."""
+        ...
+
+    def follow(self, read: mx.array) -> None:
+        """Let later writes wait for what ``read``, an integer array, was computed from."""
+        ...
+
+
+class KernelAccess:
+    """In place, by ``mlx_backends.kernels``.
+
+    MLX does not see these writes. So every operation takes the order token of the one before, an
+    array of one zero, and writers return a new one (docs/architecture.md).
+    """
+
+    def __init__(self, pool: KVPool) -> None:
+        self._pool = pool
+        self._order = mx.zeros((1,), mx.int32)
+
+    @property
+    def state(self) -> list[mx.array]:
+        return [self._order]
+
+    def restore(self, state: Seq[mx.array]) -> None:
+        (self._order,) = state
+
+    def append(self, layer: int, keys: mx.array, values: mx.array, slots: mx.array) -> None:
+        """As in ``PoolAccess``."""
+        pool = self._pool
+        self._order = kernels.kv_append(
+            pool.keys[layer], pool.values[layer], keys, values, slots, self._order
+        )
+
+    def context(self, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
+        """As in ``PoolAccess``."""
+        # The sum is the ids themselves, and makes the read wait for the token.
+        return _context(self._pool, layer, block_ids + self._order)
+
+    def decode(
+        self,
+        layer: int,
+        queries: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        block_tables: mx.array,
+        context_lens: mx.array,
+        *,
+        scale: float,
+        window: int | None,
+        soft_cap: float | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """As in ``PoolAccess``."""
+        out, self._order = kernels.paged_decode(
+            queries,
+            keys,
+            values,
+            self._pool.keys[layer],
+            self._pool.values[layer],
+            block_tables,
+            context_lens,
+            block_size=self._pool.block_size,
+            scale=scale,
+            order=self._order,
+            window=window,
+            soft_cap=soft_cap,
+            sinks=None if sinks is None else sinks.astype(queries.dtype),
+        )
+        return out
+
+    def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
+        """As in ``PoolAccess``."""
+        sources = mx.array([copy.source for copy in copies], dtype=mx.int32)
+        slots = _slots_of([copy.target for copy in copies], self._pool.block_size)
+        for layer in range(len(self._pool.layers)):
+            self.append(layer, *self.context(layer, sources), slots)
+
+    def follow(self, read: mx.array) -> None:
+        """As in ``PoolAccess``."""
+        self._order = self._order + 0 * read.reshape(-1)[:1]
+
+
+class PlainAccess:
+    """By ordinary operations, whose results are new arrays: MLX orders them itself."""
+
+    def __init__(self, pool: KVPool) -> None:
+        self._pool = pool
+
+    @property
+    def state(self) -> list[mx.array]:
+        return self._pool.arrays
+
+    def restore(self, state: Seq[mx.array]) -> None:
+        half = len(state) // 2
+        self._pool.keys[:], self._pool.values[:] = state[:half], state[half:]
+
+    def append(self, layer: int, keys: mx.array, values: mx.array, slots: mx.array) -> None:
+        """As in ``PoolAccess``."""
+        where = slots.reshape(-1)
+        for arrays, rows in ((self._pool.keys, keys), (self._pool.values, values)):
+            rows = rows.transpose(1, 0, 2, 3).reshape(rows.shape[1], -1, rows.shape[3])
+            arrays[layer] = arrays[layer] + 0  # a copy: an array may be read after this write
+            arrays[layer][:, where] = rows
+
+    def context(self, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
+        """As in ``PoolAccess``."""
+        return _context(self._pool, layer, block_ids)
+
+    def decode(
+        self,
+        layer: int,
+        queries: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        block_tables: mx.array,
+        context_lens: mx.array,
+        *,
+        scale: float,
+        window: int | None,
+        soft_cap: float | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """As in ``PoolAccess``."""
+        size = self._pool.block_size
+        last = (context_lens - 1)[:, None]
+        slots = mx.take_along_axis(block_tables, last // size, axis=1) * size + last % size
+        self.append(layer, keys, values, slots)
+        rows = []
+        for row in range(queries.shape[0]):
+            context = self.context(layer, block_tables[row])
+            rows.append(
+                dense_attention(
+                    queries[row : row + 1],
+                    *context,
+                    positions=last[row],
+                    scale=scale,
+                    window=window,
+                    soft_cap=soft_cap,
+                    sinks=sinks,
+                )
+            )
+        return mx.concatenate(rows)
+
+    def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
+        """As in ``PoolAccess``."""
+        for copy in copies:
+            self._pool.copy_block(copy.source, copy.target)
+
+    def follow(self, read: mx.array) -> None:
+        """As in ``PoolAccess``: nothing is written in place."""
+
+
+def _context(pool: KVPool, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
+    """Rows of whole blocks, gathered. Shapes: (N,) int32 -> (1, H, N * block_size, D)."""
+
+    def gathered(array: mx.array) -> mx.array:
+        blocks = array.reshape(array.shape[0], -1, pool.block_size, *array.shape[2:])
+        return blocks[:, block_ids].reshape(array.shape[0], -1, *array.shape[2:])
+
+    def rows(stored: kernels.Pool) -> mx.array:
+        if isinstance(stored, mx.array):
+            return gathered(stored)[None]
+        codes, affine = map(gathered, stored.arrays)
+        part = kernels.QuantizedPool(codes, affine, stored.bits, stored.group_size)
+        return dequantize(part).astype(pool.dtype)[None]
+
+    return rows(pool.keys[layer]), rows(pool.values[layer])
+
+
+def _slots_of(block_ids: Seq[int], block_size: int) -> mx.array:
+    """Slots of whole blocks. Shapes: returns (1, N * block_size) int32."""
+    return mx.array(
+        [[block_id * block_size + i for block_id in block_ids for i in range(block_size)]],
+        dtype=mx.int32,
+    )

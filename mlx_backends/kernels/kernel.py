@@ -1,0 +1,128 @@
+"""A kernel: one body in ``source/``, its compile-time constants, and its launch on this host."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_backends.errors import ConfigError
+from mlx_backends.kernels import emulator
+from mlx_backends.kernels.host import Host, host
+
+_ELEMENTS = {mx.float32: (32, 0), mx.float16: (16, 0), mx.bfloat16: (16, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A body with fixed constants; one compiled program on each host.
+
+    Constants hold what makes the code itself different: data type, head size, switches. Sizes that
+    differ from call to call (batch, context, table width) are read from shapes at run time.
+
+    Attributes:
+        name: Stem of the body's file in ``source/``.
+        inputs: Names of the inputs in the body.
+        outputs: Names of the outputs in the body.
+        constants: Names and values, defined as macros before the body.
+        in_place: Inputs that the kernel writes. MLX does not know of it: callers order such writes
+            with an order token, an output of the writer that later readers take as an input.
+        scratch: Outputs that a launch may leave partly unwritten.
+        functions: Files of ``source/`` whose functions the body calls.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    constants: tuple[tuple[str, int], ...]
+    in_place: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+
+    @property
+    def defines(self) -> str:
+        """The constants as the lines of C that stand before every prelude."""
+        return "".join(f"#define {name} {value}\n" for name, value in self.constants)
+
+    @property
+    def body(self) -> str:
+        return read_source(f"{self.name}.h")
+
+    def header(self, prelude: str) -> str:
+        """Everything before the body: constants, one host's prelude and shared functions."""
+        return self.defines + prelude + "".join(map(read_source, self.functions))
+
+    def launch(
+        self,
+        inputs: Sequence[mx.array],
+        *,
+        groups: tuple[int, int, int],
+        group_size: int,
+        output_shapes: Sequence[tuple[int, ...]],
+        output_dtypes: Sequence[mx.Dtype],
+    ) -> list[mx.array]:
+        """Run ``groups`` threadgroups of ``group_size`` threads and return the outputs.
+
+        Raises:
+            ConfigError: No host can run kernels here.
+            EmulationError: The emulator found a mistake in the kernel.
+        """
+        where = host()
+        if where is None:
+            raise ConfigError(
+                "Custom kernels need Metal or CUDA, and MLX's default device has neither. Use "
+                "plain MLX on a CPU, or kernels.emulated() in a test."
+            )
+        if where == "emulator":
+            return emulator.run(self, inputs, groups, group_size, output_shapes, output_dtypes)
+        return _compiled(self, where)(
+            inputs=list(inputs),
+            grid=(groups[0] * group_size, groups[1], groups[2]),
+            threadgroup=(group_size, 1, 1),
+            output_shapes=output_shapes,
+            output_dtypes=output_dtypes,
+        )
+
+
+@cache
+def read_source(file: str) -> str:
+    """Text of a file in ``source/``."""
+    return files("mlx_backends.kernels").joinpath("source", file).read_text(encoding="utf-8")
+
+
+def element_constants(dtype: mx.Dtype) -> dict[str, int]:
+    """Constants that name the type of activations.
+
+    Raises:
+        ConfigError: The kernels do not compute in this type.
+    """
+    if dtype not in _ELEMENTS:
+        names = "float32, float16 and bfloat16"
+        raise ConfigError(f"Kernels take {names}, not {dtype}. Convert the arrays first.")
+    bits, is_bfloat = _ELEMENTS[dtype]
+    return {"ELEMENT_BITS": bits, "ELEMENT_IS_BFLOAT": is_bfloat}
+
+
+def constants(*parts: Mapping[str, int], **more: int) -> tuple[tuple[str, int], ...]:
+    """Several sets of constants as one, in a fixed order, with booleans as 0 and 1."""
+    merged = {name: int(value) for part in (*parts, more) for name, value in part.items()}
+    return tuple(sorted(merged.items()))
+
+
+@cache
+def _compiled(kernel: Kernel, where: Host) -> Callable[..., Any]:
+    header = kernel.header(read_source(f"prelude_{where}.h"))
+    # MLX's CUDA backend keeps compiled programs on disk by their name alone.
+    digest = hashlib.sha256((header + kernel.body).encode()).hexdigest()[:12]
+    make: Callable[..., Any] = mx.fast.metal_kernel if where == "metal" else mx.fast.cuda_kernel
+    return make(
+        name=f"{kernel.name}_{digest}",
+        input_names=list(kernel.inputs),
+        output_names=list(kernel.outputs),
+        source=kernel.body,
+        header=header,
+        ensure_row_contiguous=False,
+    )

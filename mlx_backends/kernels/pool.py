@@ -1,0 +1,127 @@
+"""Pools of keys and values: one row of ``head_dim`` elements for each KV head and slot.
+
+A pool is an array of shape ``(num_kv_heads, num_slots, head_dim)`` in the activations' type, or a
+``QuantizedPool``. Slot ``block * block_size + i`` holds token ``i`` of a block, so a block of a
+head is one contiguous piece of memory.
+"""
+
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from mlx_backends.errors import ConfigError
+
+MAX_HEAD_DIM = 256
+CHUNK = 8
+"""Elements that a lane reads at once; rows are whole chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedPool:
+    """Rows as affine codes: ``value = scale * code + bias``, in groups along the row.
+
+    Attributes:
+        codes: ``(num_kv_heads, num_slots, head_dim * bits / 32)`` uint32, first element lowest.
+        affine: ``(num_kv_heads, num_slots, head_dim / group_size, 2)`` float16: scale and bias.
+        bits: 8 or 4.
+        group_size: Elements that share a scale.
+    """
+
+    codes: mx.array
+    affine: mx.array
+    bits: int
+    group_size: int
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        return [self.codes, self.affine]
+
+
+Pool = mx.array | QuantizedPool
+
+
+def make_pool(
+    num_kv_heads: int,
+    num_slots: int,
+    head_dim: int,
+    dtype: mx.Dtype,
+    *,
+    bits: int | None = None,
+    group_size: int | None = None,
+) -> Pool:
+    """A pool of zeros.
+
+    Args:
+        num_kv_heads: KV heads of a layer.
+        num_slots: Blocks times block size.
+        head_dim: Elements a row, a multiple of 8 up to 256.
+        dtype: Type of an unquantized pool.
+        bits: 8 or 4 for a quantized pool, None for none.
+        group_size: Elements that share a scale; None takes 32, or less where the row needs it.
+
+    Raises:
+        ConfigError: The row or the groups cannot be served.
+    """
+    check_head_dim(head_dim)
+    if bits is None:
+        return mx.zeros((num_kv_heads, num_slots, head_dim), dtype)
+    if bits not in (4, 8):
+        raise ConfigError(f"bits={bits!r}: a quantized pool has 4 or 8 bits an element.")
+    group_size = group_size or default_group_size(head_dim)
+    if group_size not in (8, 16, 32, 64) or head_dim % group_size:
+        raise ConfigError(
+            f"group_size={group_size!r} does not serve rows of {head_dim}; it is 8, 16, 32 or 64 "
+            "and divides the row."
+        )
+    return QuantizedPool(
+        codes=mx.zeros((num_kv_heads, num_slots, head_dim * bits // 32), mx.uint32),
+        affine=mx.zeros((num_kv_heads, num_slots, head_dim // group_size, 2), mx.float16),
+        bits=bits,
+        group_size=group_size,
+    )
+
+
+def check_head_dim(head_dim: int) -> None:
+    """Raise ConfigError if the kernels cannot serve rows of this length."""
+    if head_dim % CHUNK or not 0 < head_dim <= MAX_HEAD_DIM:
+        raise ConfigError(
+            f"head_dim={head_dim}: kernels take multiples of {CHUNK} up to {MAX_HEAD_DIM}."
+        )
+
+
+def default_group_size(head_dim: int) -> int:
+    """The largest group up to 32 that divides the row."""
+    return next(size for size in (32, 16, 8) if head_dim % size == 0)
+
+
+def pool_arrays(prefix: str, pool: Pool) -> dict[str, mx.array]:
+    """The pool's arrays under their names in the kernels, such as ``k_pool`` and ``k_affine``."""
+    if isinstance(pool, QuantizedPool):
+        return {f"{prefix}_pool": pool.codes, f"{prefix}_affine": pool.affine}
+    return {f"{prefix}_pool": pool}
+
+
+def pool_constants(k_pool: Pool, v_pool: Pool, dtype: mx.Dtype, head_dim: int) -> dict[str, int]:
+    """Constants that tell kernels how the pools are stored.
+
+    Raises:
+        ConfigError: The pools do not fit each other or the activations.
+    """
+    check_head_dim(head_dim)
+    values = {"HEAD_DIM": head_dim}
+    groups = set()
+    for prefix, pool in (("K", k_pool), ("V", v_pool)):
+        if isinstance(pool, QuantizedPool):
+            values[f"{prefix}_BITS"] = pool.bits
+            groups.add(pool.group_size)
+            width = pool.codes.shape[2] * 32 // pool.bits
+        else:
+            if pool.dtype != dtype:
+                raise ConfigError(f"The pool is {pool.dtype} and the activations are {dtype}.")
+            values[f"{prefix}_BITS"] = 0
+            width = pool.shape[2]
+        if width != head_dim:
+            raise ConfigError(f"Rows of the pool have {width} elements, new rows {head_dim}.")
+    if len(groups) > 1:
+        raise ConfigError(f"K and V pools must have one group size, not {sorted(groups)}.")
+    return values | {"GROUP": groups.pop() if groups else 0}

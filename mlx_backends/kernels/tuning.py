@@ -1,0 +1,70 @@
+"""How a launch is laid out over the GPU: shapes of threadgroups and the number of splits."""
+
+from dataclasses import dataclass
+
+from mlx_backends.errors import ConfigError
+from mlx_backends.kernels.device import num_multiprocessors
+from mlx_backends.kernels.pool import CHUNK
+
+DEFAULT_SIMDGROUPS = 4
+_SIMD_WIDTH = 32
+_MAX_ROWS = 8
+_SHARED_FLOATS = 7 * 1024  # of the 32 KiB that Metal grants a threadgroup
+_ONE_PASS_TOKENS = 512  # below this a second launch costs more than it saves
+_GROUPS_PER_MULTIPROCESSOR = 4
+_MIN_SPLIT_TOKENS = 64
+_MAX_SPLITS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Layout of the attention kernel; any choice gives the same result.
+
+    Attributes:
+        lanes: Neighbouring lanes that share a token's row, a power of two.
+        tokens: Tokens a lane reads before it computes: more loads in flight, more registers.
+        simdgroups: Simdgroups a threadgroup.
+        splits: Parts of the context that run side by side; None chooses by size and device.
+    """
+
+    lanes: int
+    tokens: int
+    simdgroups: int
+    splits: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.lanes not in (1, 2, 4, 8, 16, 32) or min(self.tokens, self.simdgroups) < 1:
+            raise ConfigError(f"{self} is not possible: lanes is a power of two up to 32.")
+
+    @property
+    def step(self) -> int:
+        """Tokens that a threadgroup reads in one step."""
+        return self.simdgroups * (_SIMD_WIDTH // self.lanes) * self.tokens
+
+
+def default_tuning(head_dim: int, rows: int) -> Tuning:
+    """The layout for a row length and a number of query rows a tile."""
+    # One chunk a lane: a lane keeps that many chunks of each row's query and sums in registers.
+    lanes = 1 << (head_dim // CHUNK - 1).bit_length()
+    return Tuning(lanes=lanes, tokens=2 if rows <= 4 else 1, simdgroups=DEFAULT_SIMDGROUPS)
+
+
+def rows_per_tile(num_rows: int, head_dim: int, simdgroups: int = DEFAULT_SIMDGROUPS) -> int:
+    """Query rows that share one reading of the context: all of them, or equal parts."""
+    limit = min(_MAX_ROWS, _SHARED_FLOATS // (simdgroups * head_dim))
+    tiles = -(-num_rows // limit)
+    return -(-num_rows // tiles)
+
+
+def num_splits(max_context: int, groups: int) -> int:
+    """Parts to cut the longest possible context into, so that the device is full.
+
+    Args:
+        max_context: Tokens that a block table has room for.
+        groups: Threadgroups of one split: batch times KV heads times tiles.
+    """
+    if max_context <= _ONE_PASS_TOKENS:
+        return 1
+    # Rounded down: a few threadgroups that do not fit at once would run alone at the end.
+    wanted = _GROUPS_PER_MULTIPROCESSOR * num_multiprocessors() // groups
+    return max(1, min(wanted, max_context // _MIN_SPLIT_TOKENS, _MAX_SPLITS))

@@ -1,0 +1,122 @@
+"""The engine's benchmark: that it measures what its columns say."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from mlx_backends.bench import engine, plots
+from mlx_backends.bench.peers import MLXLM, MLXBackends
+from mlx_backends.bench.process import SystemProcess, SystemSpec
+from mlx_backends.bench.random_model import SHAPES, make_model
+from mlx_backends.bench.record import Comparison, Record
+from mlx_backends.bench.run import Run, Timing, medians, percentile
+from mlx_backends.bench.workload import batch, decode, ragged, seen
+from mlx_backends.cli.app import app
+from mlx_backends.errors import EngineError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny")
+    make_model(SHAPES["tiny"], path)
+    return path
+
+
+class TestMetrics:
+    RUN = Run(
+        [Timing(1.0, 3.0, 5), Timing(2.0, 4.0, 3)], prompt_tokens=100, peak_memory_bytes=2**30
+    )
+
+    def test_of_a_run(self):
+        metrics = self.RUN.metrics()
+        assert metrics["time to first token, s"] == 1.5
+        assert metrics["p95 time to first token, s"] == 2.0
+        assert metrics["prefill, tokens/s"] == 50.0
+        assert metrics["decode of a stream, tokens/s"] == 6 / 4
+        assert metrics["all tokens out, tokens/s"] == 2.0
+        assert metrics["whole job, s"] == 4.0
+        assert metrics["peak memory, GiB"] == 1.0
+
+    def test_median_of_rounds(self):
+        runs = [Run([Timing(0.1, total, 2)], 1, 0) for total in (9.0, 2.0, 3.0)]
+        assert medians(runs)["whole job, s"] == 3.0
+
+    def test_percentile_is_a_value_that_was_seen(self):
+        values = list(range(1, 33))
+        assert percentile(values, 95) == 31
+        assert percentile([7.0], 95) == 7.0
+
+    def test_ratios_divide_the_first_system(self):
+        comparison = Comparison("s", "w", {"a": {"x": 6.0, "own": 1.0}, "b": {"x": 2.0}})
+        assert comparison.ratios() == {"b": {"x": 3.0}}
+        assert "(x3.00)" in comparison.table()
+
+
+class TestWorkloads:
+    def test_lengths(self):
+        assert decode(512, 8).lengths == (512,)
+        assert batch(4, 10, 1).lengths == (10,) * 4
+        lengths = ragged(32, 100, 8_000, 64).lengths
+        assert (len(lengths), min(lengths), max(lengths)) == (32, 100, 8_000)
+
+    def test_each_round_has_prompts_of_its_own_and_always_the_same(self):
+        workload = decode(64, 1)
+        assert workload.prompts(0, 1_000) == workload.prompts(0, 1_000)
+        assert workload.prompts(0, 1_000) != workload.prompts(1, 1_000)
+
+
+@pytest.mark.parametrize("make", [lambda f: MLXBackends(f, "cpu", None), lambda f: MLXLM(f, "cpu")])
+def test_a_system_times_every_request(make, folder):
+    system = make(folder)
+    for workload in (decode(40, 4), ragged(3, 5, 40, 3)):
+        result = system.generate(workload.prompts(0, 1_000), workload.num_tokens)
+        assert [timing.num_tokens for timing in result.timings] == [workload.num_tokens] * len(
+            workload.lengths
+        )
+        assert all(0 < timing.first_token_s <= timing.total_s for timing in result.timings)
+        assert result.prompt_tokens == sum(workload.lengths)
+        assert result.peak_memory_bytes > 0
+
+
+def test_a_seen_prefix_comes_from_the_cache(folder):
+    system = MLXBackends(folder, "cpu", None)
+    workload = seen(64)
+    prompts = workload.prompts(0, 1_000)
+    assert system.generate(prompts, 2).details["cached prompt tokens"] == 0
+    assert system.generate(prompts, 2).details["cached prompt tokens"] >= 48
+
+
+def test_a_system_that_fails_says_why(tmp_path):
+    spec = SystemSpec("gone", "mlx-lm", {"device": "cpu"})
+    with pytest.raises(EngineError, match="gone: FileNotFoundError"):
+        SystemProcess(spec, tmp_path / "nothing")
+
+
+def test_the_command_line_passes_its_arguments_on():
+    result = CliRunner().invoke(app, ["bench", "engine", "--help"])
+    assert result.exit_code == 0
+    assert "--rounds" in result.output
+
+
+@pytest.mark.slow
+def test_smoke(tmp_path):
+    record = engine.run(
+        engine.Options(device="cpu", suite="smoke", rounds=1, report=lambda _: None)
+    )
+    record.write(tmp_path / "out.json")
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert len(content["comparisons"]) == 3
+    for comparison in content["comparisons"]:
+        assert set(comparison["ratios"]) == set(comparison["results"]) - {engine.OURS}
+    assert content["environment"]["mlx-lm"]
+
+
+def test_plots(tmp_path):
+    pytest.importorskip("matplotlib")
+    series = [
+        Comparison("s", f"batch of {n}", {"a": {"all tokens out, tokens/s": float(n)}})
+        for n in (1, 2, 4)
+    ]
+    (path,) = plots.draw(Record({}, series), tmp_path)
+    assert path.read_bytes().startswith(b"\x89PNG")

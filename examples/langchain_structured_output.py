@@ -1,4 +1,4 @@
-"""LangChain: answers that must be JSON of a schema, a match of a pattern, or cite what was given."""
+"""LangChain: answers that are JSON of a schema, match a pattern, or cite what was given."""
 
 from typing import Literal
 

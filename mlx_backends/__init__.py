@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         EngineClosedError,
         EngineError,
         ForkedProcessError,
+        GrammarBudgetError,
+        GrammarError,
         MemoryLimitError,
         MissingExtraError,
         MLXBackendsError,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         TokenIdError,
         UnsupportedModelError,
     )
+    from mlx_backends.grammar.spec import Grammar
     from mlx_backends.pooling.embedder import Embedder
     from mlx_backends.pooling.reranker import Reranked, Reranker
     from mlx_backends.registry import load
@@ -68,6 +71,8 @@ _MODULES = {
         "EngineClosedError",
         "EngineError",
         "ForkedProcessError",
+        "GrammarBudgetError",
+        "GrammarError",
         "MLXBackendsError",
         "MemoryLimitError",
         "MissingExtraError",
@@ -80,6 +85,7 @@ _MODULES = {
         "TokenIdError",
         "UnsupportedModelError",
     ),
+    "grammar.spec": ("Grammar",),
     "pooling.embedder": ("Embedder",),
     "pooling.reranker": ("Reranked", "Reranker"),
     "registry": ("load",),
@@ -98,6 +104,9 @@ __all__ = [
     "EngineError",
     "FinishReason",
     "ForkedProcessError",
+    "Grammar",
+    "GrammarBudgetError",
+    "GrammarError",
     "Logprob",
     "MLXBackendsError",
     "MemoryLimitError",

@@ -8,14 +8,15 @@ from pathlib import Path
 from mlx_backends.config import ModelKind
 from mlx_backends.errors import ModelNotFoundError
 
-KINDS: tuple[ModelKind, ...] = ("lm", "encoder")
+KINDS: tuple[ModelKind, ...] = ("lm", "encoder", "reranker")
 
 
 def path(kind: ModelKind) -> Path:
     """Return the folder of a bundled model, in Hugging Face layout.
 
     Args:
-        kind: ``"lm"`` for the chat model, ``"encoder"`` for the sentence encoder.
+        kind: ``"lm"`` for the chat model, ``"encoder"`` for the sentence encoder, ``"reranker"`` for
+            the cross-encoder.
 
     Raises:
         ModelNotFoundError: If there is no such model or its files are missing.

@@ -180,7 +180,7 @@ def _measure_encoder(options: argparse.Namespace, folder: Path) -> list[Figure]:
 
     prose = HeldOutProse.load(_collection(options))
     with _embedder(folder) as embedder:
-        return retrieval.measure_encoder(prose, options.items, embedder.embed)
+        return retrieval.measure_encoder(prose, options.items, embedder.embed, options.rows)
 
 
 def _measure_reranker(options: argparse.Namespace, folder: Path) -> list[Figure]:
@@ -197,6 +197,7 @@ def _measure_reranker(options: argparse.Namespace, folder: Path) -> list[Figure]
             options.items,
             embedder.embed,
             lambda question, texts: reranker.scores([(question, text) for text in texts]),
+            options.rows,
         )
 
 

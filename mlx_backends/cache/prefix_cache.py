@@ -6,9 +6,10 @@ the rest computed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mlx_backends.cache.block_pool import BlockPool
+from mlx_backends.cache.block_table import BlockTable
 from mlx_backends.cache.prefix_index import Node, PrefixIndex, chain_digest
 
 
@@ -31,25 +32,6 @@ class PrefixMatch:
 
     num_tokens: int
     copy: BlockCopy | None = None
-
-
-@dataclass(slots=True, eq=False)
-class BlockTable:
-    """The blocks of one sequence, in the order of its tokens.
-
-    Attributes:
-        salt: Blocks are shared between tables of the same salt only.
-        block_ids: Block ``i`` holds the tokens from ``i * block_size`` on.
-        num_registered: How many of them, from the first on, are known to the index.
-        node: The index's entry for the last of those; None if there is none yet.
-        digests: Keys of the sequence's full blocks, as far as they were needed.
-    """
-
-    salt: str | None = None
-    block_ids: list[int] = field(default_factory=list)
-    num_registered: int = 0
-    node: Node | None = None
-    digests: list[bytes] = field(default_factory=list)
 
 
 class PrefixCache:
@@ -134,7 +116,7 @@ class PrefixCache:
         if count > self._pool.num_available:
             return False
         room = max(count, self.num_blocks_for(room) - len(table.block_ids))
-        table.block_ids += self._pool.allocate(count, after=_last(table), room=room)
+        table.append(self._pool.allocate(count, after=table.last_block_id, room=room))
         return True
 
     def register(self, table: BlockTable, token_ids: Sequence[int], num_computed: int) -> None:
@@ -161,9 +143,7 @@ class PrefixCache:
                 self._drop(block_id)
         # The end of a prefix serves fewer prompts than its beginning, so it goes first.
         self._pool.release(reversed(table.block_ids))
-        table.block_ids.clear()
-        table.num_registered = 0
-        table.node = None
+        table.clear()
 
     def check_integrity(self, tables: Iterable[BlockTable]) -> None:
         """Assert every invariant of pool and index, given all tables there are; O(blocks)."""
@@ -174,6 +154,7 @@ class PrefixCache:
         for table in tables:
             assert len(set(table.block_ids)) == len(table.block_ids), "a block is twice in a table"
             assert table.num_registered <= len(table.block_ids)
+            assert table.written_ids.issubset(table.block_ids), "a table wrote to a block it lost"
             for block_id in table.block_ids:
                 references[block_id] += 1
             for block_id in table.block_ids[table.num_registered :]:
@@ -213,13 +194,16 @@ class PrefixCache:
         self._pool.share(source)  # so that it is not evicted to make room for its own copy
         target = self._allocate_beside(table)
         self._pool.release([source])
-        return (BlockCopy(source, target), num_tokens) if target is not None else (None, 0)
+        if target is None:
+            return None, 0
+        table.copied_ids.add(source)
+        return BlockCopy(source, target), num_tokens
 
     def _allocate_beside(self, table: BlockTable) -> int | None:
         if not self.num_available:
             return None
-        (block_id,) = self._pool.allocate(1, after=_last(table))
-        table.block_ids.append(block_id)
+        (block_id,) = self._pool.allocate(1, after=table.last_block_id)
+        table.append([block_id])
         return block_id
 
     def _enter(self, table: BlockTable, token_ids: Sequence[int], position: int) -> Node | None:
@@ -265,7 +249,3 @@ class PrefixCache:
             parent = digests[-1] if digests else self._index.root(table.salt).digest
             digests.append(chain_digest(parent, self._tokens_of(token_ids, len(digests))))
         return digests[position]
-
-
-def _last(table: BlockTable) -> int | None:
-    return table.block_ids[-1] if table.block_ids else None

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from mlx_backends.engine.interface import EngineStats
 from mlx_backends.engine.runner import RunnerStats
-from mlx_backends.engine.scheduler import Scheduler, Step
+from mlx_backends.engine.scheduler import Scheduler
+from mlx_backends.engine.step import Step
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ class DecodeBatch:
         self._tables = np.full((size, width), scratch_block, dtype=np.int32)
         self._num_blocks = [0] * len(sequences)
         self._expected_lens = [s.num_computed_tokens for s in sequences]
+        self._num_preemptions = [s.num_preemptions for s in sequences]
         padding = size - len(sequences)
         self._fill_tables()
         self.inputs = DecodeInputs(
@@ -54,8 +55,12 @@ class DecodeBatch:
 
     def can_serve(self, sequences: Seq[Sequence]) -> bool:
         """Whether ``inputs`` are those of a step for these sequences, tables aside."""
-        lens = [s.num_computed_tokens for s in sequences]
-        return tuple(sequences) == self.sequences and lens == self._expected_lens
+        return (
+            tuple(sequences) == self.sequences
+            and [s.num_computed_tokens for s in sequences] == self._expected_lens
+            # One that came back has other blocks, even where its length is the expected one.
+            and [s.num_preemptions for s in sequences] == self._num_preemptions
+        )
 
     def take_new_blocks(self) -> bool:
         """Write new blocks of the sequences into the tables; False if these are too narrow."""

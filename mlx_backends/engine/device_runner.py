@@ -19,8 +19,8 @@ from mlx_backends.engine.drawing import Drawing, needs_host
 from mlx_backends.engine.launched import Launched
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.engine.runner import RunnerStats
-from mlx_backends.engine.scheduler import PrefillChunk
 from mlx_backends.engine.sequence import Sequence
+from mlx_backends.engine.step import PrefillChunk
 from mlx_backends.models.loader import LoadedModel, use_device
 from mlx_backends.models.paging import PagingPlan
 

@@ -36,6 +36,8 @@ class Drawing:
     def draw(self, logits: mx.array, sequences: Seq[Sequence]) -> Launched:
         """Draw one token for each sequence. Shapes: logits (B, V), one row for each."""
         batch = tuple(sequences)
+        if any(s.constraint is not None for s in batch):
+            mx.async_eval(logits)  # the model runs while masks are computed here
         sampled = sample(logits, [self._context(s) for s in batch], self._row_arrays(batch))
         wants_logprobs = any(s.params.logprobs for s in batch)
         return Launched(

@@ -14,8 +14,8 @@ from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.drawing import Drawing
 from mlx_backends.engine.launched import Launched
 from mlx_backends.engine.runner import RunnerStats
-from mlx_backends.engine.scheduler import PrefillChunk
 from mlx_backends.engine.sequence import Sequence
+from mlx_backends.engine.step import PrefillChunk
 from mlx_backends.models.loader import LoadedModel, use_device
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from mlx_backends.core import FinishReason, TokenOutput
@@ -19,8 +20,9 @@ from mlx_backends.engine.interface import EngineStats
 from mlx_backends.engine.launched import Launched, StepResult
 from mlx_backends.engine.output import take_in
 from mlx_backends.engine.runner import Runner
-from mlx_backends.engine.scheduler import Scheduler, Step
+from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.sequence import Sequence
+from mlx_backends.engine.step import Step
 from mlx_backends.errors import MemoryLimitError, MLXBackendsError, NumericalError, as_typed
 from mlx_backends.text.tokenizer import Tokenizer
 
@@ -31,6 +33,7 @@ class Loop:
     """Serves the sequences of one engine.
 
     A fault while a step runs ends the sequences it ran for, with a typed error, and no others.
+    Those that had taken over KV entries of theirs compute them again.
     """
 
     def __init__(self, scheduler: Scheduler, runner: Runner, tokenizer: Tokenizer) -> None:
@@ -122,8 +125,10 @@ class Loop:
             results = self._guarded(one.sequences, one.results)
             self._counters.wait_s += time.perf_counter() - started
             for sequence, result in zip(one.sequences, results or (), strict=False):
-                if sequence in self._live:
-                    self._update(sequence, result)
+                if sequence.is_tainted:
+                    sequence.drop_in_flight()
+                elif sequence in self._live:
+                    self._guarded([sequence], partial(self._update, sequence, result))
 
     def _guarded(self, sequences: Seq[Sequence], function: Callable[[], T]) -> T | None:
         """Call a function; if it raises, fail these sequences instead."""
@@ -147,6 +152,7 @@ class Loop:
 
     def _finish(self, sequence: Sequence, output: TokenOutput) -> None:
         """End a sequence with its last output; one without a finish reason is an abort."""
+        usage = sequence.usage(self._num_kept_tokens(sequence))
         self._release(sequence)
         reason = output.finish_reason or FinishReason.ABORT
         self._counters.aborted += reason is FinishReason.ABORT
@@ -155,10 +161,18 @@ class Loop:
             replace(
                 output,
                 finish_reason=reason,
-                usage=sequence.usage(),
+                usage=usage,
                 metrics=sequence.metrics(self._runner.peak_memory_bytes),
             )
         )
+
+    def _num_kept_tokens(self, sequence: Sequence) -> int:
+        """Prompt tokens in blocks that later requests can find."""
+        blocks = self._scheduler.blocks
+        if sequence.is_tainted or not blocks.prefix_caching:
+            return 0
+        num_computed = min(sequence.num_computed_tokens, len(sequence.prompt_token_ids))
+        return num_computed - num_computed % blocks.block_size
 
     def _fail(self, sequence: Sequence, error: MLXBackendsError) -> None:
         if sequence not in self._live:

@@ -189,4 +189,4 @@ def _parser(tool_format: ToolFormat | None) -> Parser | None:
         return None
     from mlx_backends.models.tool_parsers import tool_parser
 
-    return tool_parser(tool_format)
+    return tool_parser(tool_format.name)

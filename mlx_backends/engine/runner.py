@@ -6,8 +6,8 @@ from typing import Protocol
 
 from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.launched import Launched
-from mlx_backends.engine.scheduler import PrefillChunk
 from mlx_backends.engine.sequence import Sequence
+from mlx_backends.engine.step import PrefillChunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

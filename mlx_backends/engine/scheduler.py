@@ -9,55 +9,16 @@ then arrival):
   it can take; the rest goes to the shortest prompts, which then need not wait for the long one.
 - When blocks run out, the last sequence gives up its own and computes them again later. The first
   one therefore always advances.
+- A sequence that took blocks over from one that a fault has ended computes them again, too.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 
 from mlx_backends.cache.prefix_cache import BlockCopy, PrefixCache
 from mlx_backends.engine.sequence import Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class PrefillChunk:
-    """The tokens ``start`` to ``stop`` of ``sequence.token_ids``.
-
-    Attributes:
-        sequence: Whose tokens.
-        start, stop: Positions, ``stop`` not included.
-        is_last: Whether the logits of its last token give the sequence's next token.
-    """
-
-    sequence: Sequence
-    start: int
-    stop: int
-    is_last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What to compute next: the copies first, prefill and decode in either order.
-
-    Its sequences are counted as launched: ``num_computed_tokens`` includes this step's tokens, and
-    ``num_in_flight`` the tokens that it will draw.
-
-    Attributes:
-        copies: Blocks to copy before anything else, for sequences of ``prefill``.
-        prefill: Chunks of different sequences, within the token budget.
-        decode: Sequences that take one token, at position ``num_computed_tokens - 1``.
-        preempted: Sequences that lost their blocks and wait again.
-    """
-
-    copies: tuple[BlockCopy, ...] = ()
-    prefill: tuple[PrefillChunk, ...] = ()
-    decode: tuple[Sequence, ...] = ()
-    preempted: tuple[Sequence, ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.prefill or self.decode)
+from mlx_backends.engine.step import PrefillChunk, Step
 
 
 class Scheduler:
@@ -118,14 +79,18 @@ class Scheduler:
 
         Args:
             sequence: Harmless if it was removed before.
-            is_tainted: Its KV entries cannot be trusted, so nobody may reuse them.
+            is_tainted: Its KV entries cannot be trusted. Nobody may reuse them, and sequences that
+                have are marked as tainted; the next step's plan sends them back to the queue.
         """
-        if _discard(self._running, sequence):
-            if not is_tainted:
-                self._register(sequence)
-            self.blocks.release(sequence.table, is_tainted=is_tainted)
-        else:
+        if not _discard(self._running, sequence):
             _discard(self._waiting, sequence)
+            return
+        sequence.is_tainted = sequence.is_tainted or is_tainted
+        if sequence.is_tainted:
+            self._taint_dependents(sequence)
+        else:
+            self._register(sequence)
+        self.blocks.release(sequence.table, is_tainted=sequence.is_tainted)
 
     def schedule(self) -> Step:
         """Plan a step and reserve the blocks it needs.
@@ -133,6 +98,8 @@ class Scheduler:
         May be called while the tokens of the step before are unread, but not of two.
         """
         self._preempted = []
+        for sequence in [s for s in self._running if s.is_tainted]:
+            self._preempt(sequence)
         for sequence in self._running:
             self._register(sequence)
         decode = self._plan_decode()
@@ -144,7 +111,7 @@ class Scheduler:
             decode=tuple(s for s in decode if s not in self._preempted),
             preempted=tuple(self._preempted),
         )
-        _count_launched(step)
+        step.count_launched()
         return step
 
     def check_integrity(self) -> None:
@@ -158,7 +125,7 @@ class Scheduler:
             held = len(sequence.block_ids) * self.blocks.block_size
             assert sequence.num_computed_tokens <= held, f"{sequence.request_id} has no block"
             assert sequence.num_computed_tokens <= sequence.max_kv_tokens
-            if sequence.is_prefilled:
+            if sequence.is_prefilled and not sequence.is_tainted:
                 unread = sequence.num_computed_tokens + 1 - len(sequence.token_ids)
                 assert sequence.num_in_flight == unread, f"{sequence.request_id} lost a token"
         self.blocks.check_integrity(sequence.table for sequence in self)
@@ -181,6 +148,7 @@ class Scheduler:
                 return
             # Whatever was in flight when it was preempted was read since: that was a step ago.
             assert candidate.num_in_flight == 0, f"{candidate.request_id} has an unread token"
+            candidate.is_tainted = False
             insort(self._running, self._waiting.pop(0), key=_rank)
             candidate.num_prefill_tokens = len(candidate.token_ids)
 
@@ -276,11 +244,21 @@ class Scheduler:
     def _preempt(self, sequence: Sequence) -> None:
         """Take a running sequence's blocks; it waits, and keeps its place and its tokens."""
         self._running.remove(sequence)
-        self.blocks.release(sequence.table)
+        self.blocks.release(sequence.table, is_tainted=sequence.is_tainted)
         sequence.num_computed_tokens = 0
         sequence.num_preemptions += 1
         self._preempted.append(sequence)
         insort(self._waiting, sequence, key=_rank)
+
+    def _taint_dependents(self, sequence: Sequence) -> None:
+        """Mark all that hold blocks of a sequence, or of one that holds some, and so on."""
+        for other in self._waiting:
+            # What one that was just preempted had shared is not known any more.
+            other.is_tainted = other.is_tainted or other.num_in_flight > 0
+        for other in self._running:
+            if not other.is_tainted and other.table.depends_on(sequence.table):
+                other.is_tainted = True
+                self._taint_dependents(other)
 
     def _register(self, sequence: Sequence) -> None:
         self.blocks.register(sequence.table, sequence.token_ids, sequence.num_computed_tokens)
@@ -302,12 +280,3 @@ def _discard(queue: list[Sequence], sequence: Sequence) -> bool:
         return False
     del queue[index]
     return True
-
-
-def _count_launched(step: Step) -> None:
-    for chunk in step.prefill:
-        chunk.sequence.num_computed_tokens = chunk.stop
-        chunk.sequence.num_in_flight += chunk.is_last
-    for sequence in step.decode:
-        sequence.num_computed_tokens += 1
-        sequence.num_in_flight += 1

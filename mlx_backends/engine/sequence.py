@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from mlx_backends.cache.prefix_cache import BlockTable
+from mlx_backends.cache.block_table import BlockTable
 from mlx_backends.core import FinishReason, Request, RequestMetrics, SamplingParams, Usage
 from mlx_backends.engine.constraint import Constraint
 from mlx_backends.engine.handle import OutputChannel
@@ -32,7 +32,10 @@ class Sequence:
         num_computed_tokens: Tokens whose KV entries exist once the steps launched so far have run.
         num_cached_tokens: Prompt tokens whose KV entries were reused instead of computed.
         num_in_flight: Tokens that were launched but not read yet.
-        num_preemptions: How often it lost its blocks to another sequence.
+        num_preemptions: How often it lost its blocks, to another sequence or to its fault.
+        is_tainted: Whether its KV entries rest on some that cannot be trusted. Tokens in flight are
+            then to be dropped; those read before came from sound entries, as the device works in
+            order.
         submitted_at, started_at, first_token_at: Times of ``time.perf_counter``, in seconds.
     """
 
@@ -52,6 +55,7 @@ class Sequence:
     num_cached_tokens: int = 0
     num_in_flight: int = 0
     num_preemptions: int = 0
+    is_tainted: bool = False
     submitted_at: float = field(default_factory=time.perf_counter)
     started_at: float | None = None
     first_token_at: float | None = None
@@ -115,6 +119,10 @@ class Sequence:
         if self.first_token_at is None:
             self.first_token_at = time.perf_counter()
 
+    def drop_in_flight(self) -> None:
+        """Forget the next token that was launched, which was read and is not to be trusted."""
+        self.num_in_flight -= 1
+
     def finish_reason(self, stop_token_ids: frozenset[int]) -> FinishReason | None:
         """Whether the last token ends the completion, stop strings aside."""
         if self.ends_with_stop_token(stop_token_ids):
@@ -131,11 +139,13 @@ class Sequence:
         is_end = last in stop_token_ids and (self.constraint or not self.params.ignore_eos)
         return last in self.params.stop_token_ids or bool(is_end)
 
-    def usage(self) -> Usage:
+    def usage(self, num_kept_tokens: int = 0) -> Usage:
+        """What it cost in tokens; ``num_kept_tokens`` of the prompt stay in the prefix cache."""
         return Usage(
             prompt_tokens=len(self.prompt_token_ids),
             completion_tokens=len(self.output_token_ids),
             cached_tokens=self.num_cached_tokens,
+            cache_creation_tokens=max(0, num_kept_tokens - self.num_cached_tokens),
         )
 
     def metrics(self, peak_memory_bytes: int) -> RequestMetrics:

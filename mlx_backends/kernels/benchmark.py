@@ -72,7 +72,7 @@ class Case:
 
     @property
     def default_tuning(self) -> Tuning:
-        return default_tuning(self.head_dim, self._rows)
+        return default_tuning(self.head_dim, self._rows, self.group_size)
 
     @property
     def _rows(self) -> int:

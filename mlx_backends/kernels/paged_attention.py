@@ -215,7 +215,7 @@ def _layout(
 ) -> tuple[int, Tuning]:
     """Query rows a tile, and the layout for them."""
     rows = rows_per_tile(num_rows, head_dim, tuning.simdgroups if tuning else DEFAULT_SIMDGROUPS)
-    tuning = tuning or default_tuning(head_dim, rows)
+    tuning = tuning or default_tuning(head_dim, rows, group_size)
     if tuning.lanes * CHUNK < group_size:
         raise ConfigError(f"{tuning}: groups of {group_size} elements need more lanes.")
     return rows, tuning

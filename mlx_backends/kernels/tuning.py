@@ -42,10 +42,19 @@ class Tuning:
         return self.simdgroups * (_SIMD_WIDTH // self.lanes) * self.tokens
 
 
-def default_tuning(head_dim: int, rows: int) -> Tuning:
-    """The layout for a row length and a number of query rows a tile."""
+def default_tuning(head_dim: int, rows: int, group_size: int = 0) -> Tuning:
+    """The layout for a row length and a number of query rows a tile.
+
+    Args:
+        head_dim: Elements of a row.
+        rows: Query rows a tile.
+        group_size: Elements that share a scale in a quantized pool; 0 is a pool of floats.
+    """
     # One chunk a lane: a lane keeps that many chunks of each row's query and sums in registers.
-    lanes = 1 << (head_dim // CHUNK - 1).bit_length()
+    lanes = _power_of_two(head_dim // CHUNK)
+    if group_size:
+        # Codes are half as wide or less: two chunks a lane keep as many bytes in flight.
+        lanes = max(lanes // 2, _power_of_two(group_size // CHUNK))
     return Tuning(lanes=lanes, tokens=2 if rows <= 4 else 1, simdgroups=DEFAULT_SIMDGROUPS)
 
 
@@ -68,3 +77,8 @@ def num_splits(max_context: int, groups: int) -> int:
     # Rounded down: a few threadgroups that do not fit at once would run alone at the end.
     wanted = _GROUPS_PER_MULTIPROCESSOR * num_multiprocessors() // groups
     return max(1, min(wanted, max_context // _MIN_SPLIT_TOKENS, _MAX_SPLITS))
+
+
+def _power_of_two(count: int) -> int:
+    """The least power of two that is not under ``count``."""
+    return 1 << (max(count, 1) - 1).bit_length()

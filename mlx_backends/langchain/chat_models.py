@@ -23,12 +23,12 @@ from mlx_backends.engine.prepared_chat import (
     choice_of_tools,
     prepare_chat,
 )
+from mlx_backends.engine.profile import local_profile
 from mlx_backends.langchain._chat_call import ChatOptions, Reply
 from mlx_backends.langchain._messages import to_chat_messages
 from mlx_backends.langchain._options import EngineOptions
 from mlx_backends.langchain._structured import Method, binding_options, parser_of, with_raw
 from mlx_backends.langchain._tools import ToolLike, openai_tools
-from mlx_backends.models.profile import local_profile
 
 
 class ChatMLX(EngineOptions, BaseChatModel):

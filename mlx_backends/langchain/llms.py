@@ -8,12 +8,15 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import GenerationChunk, LLMResult
-from pydantic import ConfigDict
+from pydantic import ConfigDict, PrivateAttr
 
 from mlx_backends.engine.prepared import PreparedRequest, aresults, results
 from mlx_backends.engine.prepared_chat import given_grammar
 from mlx_backends.langchain import _results
 from mlx_backends.langchain._options import EngineOptions
+
+# What a call says about its run, not about its answer.
+_RUN_OPTIONS = frozenset({"callbacks", "tags", "metadata", "run_name", "run_id", "stream"})
 
 
 class MLXLLM(EngineOptions, BaseLLM):
@@ -37,9 +40,26 @@ class MLXLLM(EngineOptions, BaseLLM):
     # Not inherited: pydantic lets the last base, LangChain's, decide.
     model_config = ConfigDict(extra="forbid")
 
+    _call_options: str | None = PrivateAttr(default=None)
+
     @property
     def _llm_type(self) -> str:
         return "mlx"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        called = {} if self._call_options is None else {"call_options": self._call_options}
+        return {**super()._identifying_params, **called}
+
+    def generate(
+        self, prompts: list[str], stop: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> LLMResult:
+        return super(MLXLLM, self._keyed(kwargs)).generate(prompts, stop, *args, **kwargs)
+
+    async def agenerate(
+        self, prompts: list[str], stop: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> LLMResult:
+        return await super(MLXLLM, self._keyed(kwargs)).agenerate(prompts, stop, *args, **kwargs)
 
     def _generate(
         self,
@@ -92,6 +112,19 @@ class MLXLLM(EngineOptions, BaseLLM):
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
+
+    def _keyed(self, options: dict[str, Any]) -> "MLXLLM":
+        """This model, named after a call's options too.
+
+        LangChain looks answers up in its cache by the model's own options only, and so would give
+        an answer without a grammar to a call with one.
+        """
+        own = sorted((name, v) for name, v in options.items() if name not in _RUN_OPTIONS)
+        if not own:
+            return self
+        llm = self.model_copy()
+        llm._call_options = repr(own)
+        return llm
 
     def _prepare(
         self, prompts: list[str], stop: list[str] | None, options: dict[str, Any]

@@ -5,8 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, Generic, TypeVar
 
-from llama_index.core.base.llms.types import ChatResponse
-from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
     LLMStructuredPredictStartEvent,
@@ -14,8 +13,9 @@ from llama_index.core.instrumentation.events.llm import (
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
-from llama_index.core.prompts.base import BasePromptTemplate
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
+from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
@@ -23,6 +23,7 @@ from mlx_backends.grammar.spec import Grammar
 
 ObjectT = TypeVar("ObjectT", bound=BaseModel)
 dispatcher = get_dispatcher(__name__)
+_NOTHING = ChatResponse(message=ChatMessage())
 _CONSTRAINED_MODES = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
 
 
@@ -37,7 +38,7 @@ class StructuredPrediction(FunctionCallingLLM):
     def structured_predict(
         self,
         output_cls: type[ObjectT],
-        prompt: BasePromptTemplate,
+        prompt: PromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> ObjectT:
@@ -57,7 +58,7 @@ class StructuredPrediction(FunctionCallingLLM):
     async def astructured_predict(
         self,
         output_cls: type[ObjectT],
-        prompt: BasePromptTemplate,
+        prompt: PromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> ObjectT:
@@ -72,7 +73,7 @@ class StructuredPrediction(FunctionCallingLLM):
     def _structured_stream_call(
         self,
         output_cls: type[ObjectT],
-        prompt: BasePromptTemplate,
+        prompt: PromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
@@ -86,7 +87,7 @@ class StructuredPrediction(FunctionCallingLLM):
     async def _structured_astream_call(
         self,
         output_cls: type[ObjectT],
-        prompt: BasePromptTemplate,
+        prompt: PromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
@@ -123,7 +124,7 @@ class StructuredPrediction(FunctionCallingLLM):
 def _growing(
     output_cls: type[ObjectT], responses: Generator[ChatResponse, None, None]
 ) -> Generator[Any, None, None]:
-    partial = _PartialObject(output_cls)
+    partial, response = _PartialObject(output_cls), _NOTHING
     with contextlib.closing(responses):
         for response in responses:
             if partial.has_grown(response):
@@ -134,7 +135,7 @@ def _growing(
 async def _agrowing(
     output_cls: type[ObjectT], responses: AsyncGenerator[ChatResponse, None]
 ) -> AsyncGenerator[Any, None]:
-    partial = _PartialObject(output_cls)
+    partial, response = _PartialObject(output_cls), _NOTHING
     async with contextlib.aclosing(responses):
         async for response in responses:
             if partial.has_grown(response):
@@ -183,7 +184,7 @@ def _json_text(response: ChatResponse) -> str:
 
 
 def _report_start(
-    output_cls: type[BaseModel], prompt: BasePromptTemplate, prompt_args: dict[str, Any]
+    output_cls: type[BaseModel], prompt: PromptTemplate, prompt_args: dict[str, Any]
 ) -> None:
     dispatcher.event(
         LLMStructuredPredictStartEvent(

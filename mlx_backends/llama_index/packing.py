@@ -23,8 +23,9 @@ class ContextPacker(BaseNodePostprocessor):
 
     The whole prompt is counted: the chat template, ``system_prompt``, the prompt of the query
     engine, the question and the passages as LlamaIndex joins them. Put it last among the
-    postprocessors. With ``response_mode="simple_summarize"`` a query engine then makes one call and
-    cuts no passage; the modes that refine keep further 500 tokens free, and may make a second call.
+    postprocessors. With ``response_mode="tree_summarize"`` and its prompt here, a query engine then
+    makes one call and cuts no passage; the modes that refine keep further 500 tokens free, and may
+    make a second call.
 
     Raises:
         ConfigError: ``num_output`` leaves no room for a prompt.

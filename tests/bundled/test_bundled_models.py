@@ -68,7 +68,7 @@ def test_a_folder_is_complete_and_small(kind):
 
 
 def test_an_unknown_kind_is_a_typed_error():
-    with pytest.raises(ModelNotFoundError, match="lm, encoder"):
+    with pytest.raises(ModelNotFoundError, match="lm, encoder, reranker"):
         bundled.path("poet")
 
 

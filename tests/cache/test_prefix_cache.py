@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlx_backends.cache import prefix_cache, prefix_index
-from mlx_backends.cache.prefix_cache import BlockCopy, BlockTable, PrefixCache
+from mlx_backends.cache.block_table import BlockTable
+from mlx_backends.cache.prefix_cache import BlockCopy, PrefixCache
 
 
 def cache_of(num_blocks=16, **options):
@@ -122,6 +123,43 @@ def test_tokens_are_compared_even_if_all_digests_collide(monkeypatch):
     assert serve(cache, [2] * 5) == 0  # the first has the only digest there is
     # The same tokens after another parent: the digest and the tokens agree, the parent does not.
     assert serve(cache, [3, 3, 3, 3, 1, 1, 1, 1, 1]) == 0
+
+
+def test_a_child_has_the_digest_the_tokens_and_the_parent():
+    """Each of the three alone is not enough: digests may collide, tokens repeat."""
+    index = prefix_index.PrefixIndex()
+    root, other = index.root(None), index.root("salt")
+    node = index.insert(root, b"digest", [1, 2, 3, 4], block_id=0)
+    assert index.child(root, b"digest", [1, 2, 3, 4]) is node
+    assert index.child(other, b"digest", [1, 2, 3, 4]) is None
+    assert index.child(root, b"digest", [1, 2, 3, 5]) is None
+    assert index.child(root, b"other", [1, 2, 3, 4]) is None
+
+
+def test_a_copy_is_of_a_child_of_the_same_parent_even_if_digests_collide():
+    index = prefix_index.PrefixIndex()
+    twin_of_root = prefix_index.Node(index.root(None).digest)
+    node = index.insert(index.root(None), b"digest", [1, 2, 3, 4], block_id=0)
+    assert index.closest_child(index.root(None), [1, 2, 3, 9]) == (node, 3)
+    assert index.closest_child(twin_of_root, [1, 2, 3, 9]) is None
+    assert index.closest_child(index.root(None), [2, 2, 3, 4]) is None
+
+
+def test_a_table_depends_on_who_wrote_its_blocks():
+    cache = cache_of()
+    writer, _ = compute(cache, list(range(8)))
+    sharer, _ = compute(cache, [*range(8), 20, 21])
+    copier, match = compute(cache, [0, 1, 2, 30, 31])
+    stranger, _ = compute(cache, [40] * 8)
+    assert match.copy is not None
+    assert sharer.depends_on(writer)
+    assert copier.depends_on(writer)
+    assert not stranger.depends_on(writer)
+    assert not writer.depends_on(sharer)
+    assert not copier.depends_on(sharer)
+    cache.release(sharer)
+    assert not sharer.depends_on(writer)
+    cache.check_integrity([writer, copier, stranger])
 
 
 def test_tainted_blocks_are_found_by_nobody():

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from mlx_backends import bundled
+
 
 def test_lines_become_vectors(run, tmp_path):
     path = tmp_path / "lines.txt"
@@ -28,7 +30,7 @@ def test_doctor_knows_this_machine(run):
     assert found["versions"]["mlx"]
     assert found["platform"]["memory_bytes"] > 0
     assert found["platform"]["device"] in ("cpu", "gpu")
-    assert set(found["bundled models"]) == {"lm", "encoder"}
+    assert set(found["bundled models"]) == set(bundled.KINDS) == {"lm", "encoder", "reranker"}
 
 
 def test_doctor_looks_at_a_model(run, tiny_lm):

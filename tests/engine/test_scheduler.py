@@ -16,11 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from mlx_backends.cache.prefix_cache import PrefixCache
 from mlx_backends.core import Request, SamplingParams
 from mlx_backends.engine.handle import OutputChannel
-from mlx_backends.engine.scheduler import Scheduler, Step
+from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.sequence import Sequence
+from mlx_backends.engine.step import Step
 
 EOS = 0
 VOCAB_SIZE = 23
+WRONG = VOCAB_SIZE  # a token that no model gives
 
 
 def make_sequence(name="s", prompt=(1, 2, 3), max_tokens=8, priority=0, salt=None):
@@ -32,6 +34,12 @@ def make_sequence(name="s", prompt=(1, 2, 3), max_tokens=8, priority=0, salt=Non
         cache_salt=salt,
     )
     return Sequence(request, OutputChannel(), None, None, seed=0, max_tokens=max_tokens)
+
+
+def make_lasting(name, prompt, max_tokens):
+    """A sequence that goes on to its ``max_tokens``: one more token is found for its prompt."""
+    candidates = (make_sequence(name, [*prompt, token], max_tokens) for token in range(1, 1_000))
+    return next(s for s in candidates if len(generated_alone(s)) == max_tokens)
 
 
 def make_scheduler(
@@ -89,7 +97,7 @@ class FakeDevice:
         return drawn
 
     def _compute(self, sequence, start, stop):
-        tokens = self.tokens.setdefault(sequence, list(sequence.prompt_token_ids))
+        tokens = self.tokens.setdefault(sequence, list(sequence.token_ids))
         assert stop <= len(tokens), "a token is computed before it is known"
         state = state_after([], sequence.request.cache_salt)
         for position, token in enumerate(tokens[:stop]):
@@ -101,6 +109,12 @@ class FakeDevice:
         if stop == len(tokens):
             tokens.append(next_token(state))
         return [(sequence, tokens[stop])] if stop < len(tokens) else []
+
+    def spoil(self, sequence):
+        """Make what a sequence wrote unreadable."""
+        for block_id in sequence.table.written_ids:
+            start = block_id * self.block_size
+            self.slots[start : start + self.block_size] = [None] * self.block_size
 
     def _slot(self, sequence, position):
         block_id = sequence.block_ids[position // self.block_size]
@@ -152,10 +166,25 @@ class Server:
         for sequence in step.decode:
             yield sequence, (sequence.num_computed_tokens - 1) // size
 
+    def fail(self, sequence):
+        """End a sequence by a fault: all that was computed from its KV entries is wrong."""
+        self.device.spoil(sequence)
+        self.scheduler.remove(sequence, is_tainted=True)
+        tainted = [other for other in self.scheduler if other.is_tainted]
+        for other in tainted:
+            self.device.spoil(other)
+        for drawn in self.unread:
+            drawn[:] = [(s, WRONG if s in tainted else token) for s, token in drawn]
+        return tainted
+
     def read(self, drawn):
         for sequence, token in drawn:
             if sequence not in set(self.scheduler):
                 continue  # it ended while this token was in flight
+            if sequence.is_tainted:
+                sequence.drop_in_flight()
+                self.device.tokens[sequence] = list(sequence.token_ids)
+                continue
             sequence.append(token)
             if token == EOS or len(sequence.output_token_ids) == sequence.max_tokens:
                 self.scheduler.remove(sequence)
@@ -291,6 +320,26 @@ def test_a_prompt_of_higher_priority_takes_the_blocks_of_a_planned_decode():
     assert server.finished == [high, low]
 
 
+def test_a_chunk_does_not_preempt_one_that_was_planned_before_it():
+    """The last prompt is the shortest, so its chunk is planned before that of the one before."""
+    scheduler = make_scheduler(
+        19, block_size=1, max_num_seqs=8, budget=6, prefix_caching=False, headroom=0
+    )
+    server = Server(scheduler)
+    for index in range(2):  # these take two blocks a step from what was left for the prompts
+        scheduler.add(make_lasting(f"decode{index}", [], max_tokens=9))
+    server.step()
+    server.step()
+    for name, length in {"first": 4, "long": 5, "short": 4}.items():
+        scheduler.add(make_sequence(name, [1] * length, max_tokens=2))
+    server.step()
+    step = server.step()
+    assert [c.sequence.request_id for c in step.prefill] == ["first", "short"]
+    assert scheduler.blocks.num_available == 3  # the budget's rest would be four for the long one
+    assert step.preempted == ()
+    server.run_to_the_end()
+
+
 def test_a_tainted_sequence_leaves_nothing_to_reuse():
     server = Server(make_scheduler(budget=64))
     bad, good = make_sequence("bad", range(1, 33)), make_sequence("good", range(1, 33))
@@ -301,6 +350,87 @@ def test_a_tainted_sequence_leaves_nothing_to_reuse():
     server.scheduler.add(good)
     server.run_to_the_end()
     assert good.num_cached_tokens == 0
+
+
+@pytest.mark.parametrize("is_pipelined", [False, True])
+@pytest.mark.parametrize("num_alike", [32, 14])  # whole blocks; three of them and half of one
+def test_who_took_blocks_over_from_a_faulty_sequence_computes_them_again(is_pipelined, num_alike):
+    server = Server(make_scheduler(budget=64), is_pipelined)
+    bad = make_lasting("bad", range(1, 33), max_tokens=12)
+    good = make_lasting("good", [*range(1, num_alike + 1), 99], max_tokens=12)
+    stranger = make_lasting("stranger", [22] * 8, max_tokens=12)
+    for sequence in (bad, good, stranger):
+        server.scheduler.add(sequence)
+        server.step()
+    server.step()
+    assert good.num_cached_tokens == num_alike
+    assert server.fail(bad) == [good]
+    step = server.step()
+    assert step.preempted == (good,)
+    assert step.decode == (stranger,)
+    server.run_to_the_end()
+    assert {*server.finished} == {good, stranger}
+    assert (good.num_preemptions, stranger.num_preemptions) == (1, 0)
+
+
+def test_a_fault_reaches_all_who_rest_on_it_and_no_others():
+    """The second began as a copy of the first's block, the third shares the second's own."""
+    server = Server(make_scheduler(budget=64, max_num_seqs=8))
+    prompts = {
+        "early": [4] * 8,
+        "first": [1, 1, 1, 1],
+        "second": [1, 1, 2, 2],
+        "third": [1, 1, 2, 2, 3],
+        "late": [*[4] * 8, 5],
+    }
+    sequences = {n: make_lasting(n, prompt, max_tokens=20) for n, prompt in prompts.items()}
+    for sequence in sequences.values():
+        server.scheduler.add(sequence)
+        server.step()
+    early, first, second, third, late = sequences.values()
+    assert not third.table.depends_on(first.table)
+    assert server.fail(late) == []  # what it took over was sound
+    assert server.fail(first) == [second, third]
+    server.run_to_the_end()
+    assert {*server.finished} == {early, second, third}
+
+
+def test_a_tainted_sequence_that_is_given_up_leaves_nothing_to_reuse():
+    server = Server(make_scheduler(budget=64))
+    bad, good = (make_lasting(name, range(1, 33), max_tokens=8) for name in ("bad", "good"))
+    for sequence in (bad, good):
+        server.scheduler.add(sequence)
+        server.step()
+    assert server.fail(bad) == [good]
+    server.scheduler.remove(good)
+    assert server.scheduler.blocks.num_cached == 0
+    server.scheduler.check_integrity()
+
+
+def test_a_chunk_ends_at_a_block_end_if_it_can():
+    """So that all of it is shared at once; the last chunk ends with the prompt."""
+    server = Server(make_scheduler(budget=10, prefix_caching=False))
+    server.scheduler.add(make_sequence(prompt=[1] * 30))
+    chunks = [server.step().prefill[0] for _ in range(4)]
+    assert [(c.start, c.stop) for c in chunks] == [(0, 8), (8, 16), (16, 24), (24, 30)]
+
+
+def test_a_chunk_smaller_than_a_block_is_not_put_off():
+    server = Server(make_scheduler(budget=3, prefix_caching=False))
+    server.scheduler.add(make_sequence(prompt=[1] * 7))
+    chunks = [server.step().prefill[0] for _ in range(3)]
+    assert [(c.start, c.stop) for c in chunks] == [(0, 3), (3, 4), (4, 7)]
+
+
+def test_at_most_one_token_is_unread_when_another_is_launched():
+    scheduler = make_scheduler()
+    sequence = make_sequence(prompt=[1] * 3, max_tokens=8)
+    scheduler.add(sequence)
+    assert scheduler.schedule().prefill
+    assert scheduler.schedule().decode == (sequence,)
+    assert scheduler.schedule().is_empty
+    sequence.append(1)
+    assert scheduler.schedule().decode == (sequence,)
 
 
 def test_what_can_never_fit_is_refused_by_the_scheduler_too():
@@ -355,7 +485,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), is_tainted=st.booleans())
     def end_early(self, data, is_tainted):
         sequence = data.draw(st.sampled_from(list(self.server.scheduler)))
-        self.server.scheduler.remove(sequence, is_tainted=is_tainted)
+        if is_tainted:
+            self.server.fail(sequence)
+        else:
+            self.server.scheduler.remove(sequence)
         self.server.scheduler.check_integrity()
         self.aborted.add(sequence)
 

@@ -18,6 +18,13 @@ def test_tiles_cover_all_rows_within_the_shared_memory(head_dim, num_rows):
     assert layout.lanes * 8 >= head_dim
 
 
+@pytest.mark.parametrize(("head_dim", "group_size"), [(8, 8), (64, 32), (80, 16), (128, 32)])
+def test_a_lane_takes_two_chunks_of_codes_and_no_group_spans_two_rows(head_dim, group_size):
+    layout = tuning.default_tuning(head_dim, 4, group_size)
+    assert layout.lanes * 8 >= group_size
+    assert layout.lanes <= tuning.default_tuning(head_dim, 4).lanes
+
+
 def test_splits_grow_with_the_context_and_shrink_with_the_batch(monkeypatch):
     monkeypatch.setattr(tuning, "num_multiprocessors", lambda: 132)
     assert tuning.num_splits(128, groups=1) == 1

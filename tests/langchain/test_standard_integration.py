@@ -4,6 +4,7 @@ Nothing is overridden and nothing is expected to fail. What the suites assert we
 strongly in ``test_standard_strong.py``.
 """
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class ChatMLXStandard(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": LM, "max_tokens": 100}
+        return {"model": LM, "max_tokens": 64}
 
     @property
     def supports_json_mode(self) -> bool:
@@ -66,10 +67,17 @@ class ChatMLXStandard(ChatModelIntegrationTests):
         llm = ChatMLX(**self.chat_model_params)
         question = f"{'The sky is blue and the sea is deep. ' * 20} What is deep?"
         _answered(llm, question, stream=stream)
-        return _answered(llm, question, stream=stream)
+        message = _answered(llm, question, stream=stream)
+        assert message.usage_metadata is not None
+        assert message.usage_metadata["input_token_details"]["cache_read"] > 0
+        return message
 
     def invoke_with_cache_creation_input(self, *, stream: bool = False) -> AIMessage:
-        return _answered(ChatMLX(**self.chat_model_params), "Something new.", stream=stream)
+        question = f"{uuid.uuid4()} {'Something new. ' * 30}"
+        message = _answered(ChatMLX(**self.chat_model_params), question, stream=stream)
+        assert message.usage_metadata is not None
+        assert message.usage_metadata["input_token_details"]["cache_creation"] > 0
+        return message
 
 
 class TestJsonSchema(ChatMLXStandard):

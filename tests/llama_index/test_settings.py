@@ -7,7 +7,10 @@ from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.prompts import PromptTemplate
-from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
+from llama_index.core.prompts.default_prompt_selectors import (
+    DEFAULT_TEXT_QA_PROMPT_SEL,
+    DEFAULT_TREE_SUMMARIZE_PROMPT_SEL,
+)
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.utils import get_tokenizer
 from pydantic import ValidationError
@@ -146,9 +149,9 @@ def test_packed_query_engine_makes_one_call(settings, embed_model):
     nodes = [scored.node for scored in nodes_of(60)]
     configure(llm, embed_model)
     index = VectorStoreIndex(nodes)
-    packer = ContextPacker(llm=llm)
+    packer = ContextPacker(llm=llm, prompt=DEFAULT_TREE_SUMMARIZE_PROMPT_SEL)
     query_engine = index.as_query_engine(
-        similarity_top_k=40, node_postprocessors=[packer], response_mode="simple_summarize"
+        similarity_top_k=40, node_postprocessors=[packer], response_mode="tree_summarize"
     )
     response = query_engine.query(QUERY.query_str)
     assert str(response) == "It is 8080."

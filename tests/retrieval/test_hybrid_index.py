@@ -29,7 +29,7 @@ def found(hits):
 def test_words_and_meaning_both_count(index):
     hits = index.search("dogs", np.array([0.5, 0, 1, 0.8], np.float32), top_k=4)
     assert found(hits) == [3, 2, 0, 1]
-    assert [hit.score for hit in hits] == pytest.approx([0.6 * 0.8 + 0.4, 0.6, 0.6 * 0.5, 0])
+    assert [hit.score for hit in hits] == pytest.approx([0.7 * 0.8 + 0.3, 0.7, 0.7 * 0.5, 0])
 
 
 def test_the_surer_of_the_two_decides(index):
@@ -50,6 +50,12 @@ def test_the_surer_of_the_two_decides(index):
 )
 def test_identifiers_are_found_whole_and_in_parts(index, query, expected):
     assert found(index.search(query, np.zeros(4, np.float32), top_k=1)) == [expected]
+
+
+def test_a_word_of_its_own_counts_more_than_a_part_of_an_identifier():
+    texts = ["`dtype_graph` was renamed to `graph`.", "`stop` was renamed to `dtype`."]
+    index = HybridIndex(make_chunks(texts), np.ones((2, 2), np.float32))
+    assert found(index.search("dtype", np.ones(2, np.float32), top_k=2)) == [1, 0]
 
 
 def test_function_words_of_a_query_do_not_count():
@@ -83,11 +89,12 @@ def test_ties_go_by_position():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Max_Tokens=3", ["max_tokens", "max", "tokens", "3"]),
-        ("HTTPServer2", ["httpserver2", "http", "server", "2"]),
-        ("mlx.core's", ["mlx", "core", "s"]),
-        ("Über", ["über"]),
-        ("\u4e16\u754cx", ["\u4e16", "\u754c", "x"]),
+        ("Max_Tokens=3", ["max_tokens", "/max", "/tokens", "3", "/3"]),
+        ("HTTPServer2", ["httpserver2", "/http", "/server", "/2"]),
+        ("mlx.core's", ["mlx", "/mlx", "core", "/core", "s", "/s"]),
+        ("__init__ __", ["__init__", "/init", "__"]),
+        ("\u00dcber", ["\u00fcber", "/\u00fcber"]),
+        ("\u4e16\u754cx", ["\u4e16", "/\u4e16", "\u754c", "/\u754c", "x", "/x"]),
     ],
 )
 def test_words(text, expected):

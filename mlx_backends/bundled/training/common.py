@@ -46,9 +46,13 @@ class Muon:
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Push the singular values of a batch of matrices towards 1 (Newton-Schulz)."""
+    """Push the singular values of a batch of matrices towards 1 (Newton-Schulz).
+
+    In bfloat16 on CUDA, which multiplies it fastest; elsewhere it is the slower type, so the given
+    one stays.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if matrices.is_cuda else matrices
     transposed = x.shape[-2] > x.shape[-1]
     if transposed:
         x = x.mT

@@ -13,6 +13,7 @@ from mlx_backends.llama_index import MLXLLM, MLXEmbedding
 from mlx_backends.text.grounding import grounded_messages
 
 PORTS = {name: 8000 + 7 * i for i, name in enumerate(["Alder", "Birch", "Cedar", "Elm"])}
+WEATHER = {"Oslo": "rain", "Lima": "fog", "Rome": "sun", "Bonn": "snow"}
 PASSAGES = [f"The default port of {name} is {port}." for name, port in PORTS.items()]
 
 
@@ -43,7 +44,7 @@ def calls_in(llm: MLXLLM, response: Any) -> list[tuple[str, dict]]:
 
 def _get_weather(city: str) -> str:
     """Get the weather of a city."""
-    return f"It is raining in {city}."
+    return f"{WEATHER.get(city, 'fog')}, 12 degrees"
 
 
 def _magic_function(input: int) -> int:

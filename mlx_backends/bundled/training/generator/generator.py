@@ -8,6 +8,7 @@ from mlx_backends.bundled.training import chatml
 from mlx_backends.bundled.training.families import ALL_TRAINED, Fact
 from mlx_backends.bundled.training.generator.contexts import Contexts
 from mlx_backends.bundled.training.generator.corpus import Corpus
+from mlx_backends.bundled.training.generator.documentation import Documentation
 from mlx_backends.bundled.training.generator.facts import Facts
 from mlx_backends.bundled.training.generator.follow_ups import FollowUps
 from mlx_backends.bundled.training.generator.items import Context, Conversation
@@ -45,6 +46,7 @@ class Generator:
         self._facts = Facts(self.names, families)
         self._passages = Passages(self.names, corpus)
         self._contexts = Contexts(self.rng, self._facts, self._passages)
+        self._documentation = Documentation(self._facts, self._passages, held_out=held_out)
         self._follow_ups = FollowUps(self.names, self._passages)
         self._questioning = Questioning(self.rng)
         self._tools = Tools(self.names)
@@ -61,6 +63,10 @@ class Generator:
     def prose_context(self, count: int) -> Context:
         """Make passages of real prose alone, several from one document."""
         return self._contexts.of_prose(count)
+
+    def documentation_context(self, *, real: bool) -> Context:
+        """Make a context of chunks of one page, a real one or an invented project's."""
+        return self._documentation.of_real() if real else self._documentation.of_invented()
 
     def long_context(self) -> Context:
         """Make up to 12 long passages, 1,000 to 3,000 tokens in all."""
@@ -92,16 +98,18 @@ class Generator:
         if draw < copying:
             return self.repeat()
         draw = rng.random()
-        if draw < 0.07:
+        if draw < 0.05:
             return self.tool_conversation()
-        if draw < 0.085:
+        if draw < 0.06:
             return self.small_talk()
-        if draw < 0.34 and self.level > 0.1:
+        if draw < 0.16 and self.level > 0.1:
             context = self.prose_context(rng.randint(1, 6))
-        elif draw < 0.39 and self.level > 0.2:
+        elif draw < 0.19 and self.level > 0.2:
             return self.grounded(self.follow_up_context(), in_order=True)
-        elif draw < 0.45 and self.level > 0.2:
+        elif draw < 0.23 and self.level > 0.2:
             context = self.long_context()
+        elif draw < 0.62 and self.level > 0.1:
+            context = self.documentation_context(real=rng.random() < 0.18)
         else:
             context = self.context(self._fact_count())
         if not context.items:

@@ -54,6 +54,16 @@ def _prose(generator: Generator, items: int) -> list[Conversation]:
     return result
 
 
+def _documentation(generator: Generator, items: int, *, real: bool) -> list[Conversation]:
+    """Ask questions over chunks of pages."""
+    result: list[Conversation] = []
+    while len(result) < items:
+        context = generator.documentation_context(real=real)
+        found = [item for item in context.items if item.answer is not None]
+        result += [_single(context.passages, item) for item in found[:2]]
+    return result[:items]
+
+
 def _in_order(context: Context) -> Conversation:
     """Ask the questions of a context one after the other."""
     first, *rest = context.items
@@ -93,6 +103,8 @@ def evaluation_sets(folder: Path, items: int) -> dict[str, list[str]]:
     contexts = [known.follow_up_context() for _ in range(items // 2)]
     sets["follow_up"] = [_in_order(context) for context in contexts]
     sets["tool"] = [known.tool_conversation() for _ in range(items // 2)]
+    sets["docs_4"] = _documentation(known, items, real=False)
+    sets["docs_manuals_4"] = _documentation(Generator(9, unread, held_out=True), items, real=True)
     return {name: [item.text() for item in conversations] for name, conversations in sets.items()}
 
 

@@ -1,0 +1,161 @@
+"""Contexts of a few chunks, cut from a page by the splitter that the product uses."""
+
+import random
+import textwrap
+
+from mlx_backends.bundled.training.families import Fact
+from mlx_backends.bundled.training.generator.documentation.sections import SECTIONS
+from mlx_backends.bundled.training.generator.documentation.writer import Ask, Section, Writer
+from mlx_backends.bundled.training.generator.facts import Facts
+from mlx_backends.bundled.training.generator.items import Context, Item
+from mlx_backends.bundled.training.generator.passages import Passages
+from mlx_backends.bundled.training.grammar import capitalize, component_name, thing_name
+from mlx_backends.retrieval.documents import Document
+from mlx_backends.retrieval.splitter import Splitter
+
+# Contexts that a page serves.
+_USES = 2
+_MOST_MISSES = 3
+
+
+class Documentation:
+    """Makes contexts of invented pages and of real ones."""
+
+    def __init__(self, facts: Facts, passages: Passages, *, held_out: bool) -> None:
+        self.rng: random.Random = facts.rng
+        self.names = facts.names
+        self._facts = facts
+        self._passages = passages
+        self._held_out = held_out
+        self._page: tuple[list[str], list[Ask]] = ([], [])
+        self._uses = 0
+
+    def of_invented(self) -> Context:
+        """Make a context of an invented project's page; at times a chunk of a real one is among."""
+        if not self._uses:
+            self._page = self._invented_page()
+            self._uses = _USES
+        self._uses -= 1
+        others = self._real_page()[0][:2] if self.rng.random() < 0.2 else []
+        return self._context(*self._page, others)
+
+    def of_real(self) -> Context:
+        """Make a context of a real page."""
+        return self._context(*self._real_page(), [])
+
+    def _invented_page(self) -> tuple[list[str], list[Ask]]:
+        rng = self.rng
+        writer = Writer(self.names, held_out=self._held_out)
+        weights = [weight for weight, _ in SECTIONS]
+        makers = [maker for _, maker in SECTIONS]
+        blocks = [f"# {rng.choice((writer.project.name, capitalize(thing_name(self.names))))}"]
+        if rng.random() < 0.6:
+            blocks.append(" ".join(self._passages.real_sentences(rng.randint(1, 2))))
+        asks: list[Ask] = []
+        for maker in rng.choices(makers, weights, k=rng.randint(3, 6)):
+            section = maker(writer) if rng.random() < 0.85 else self._facts_section()
+            blocks += self._headed(section)
+            asks += section.asks
+        return self._chunks(blocks), asks
+
+    def _headed(self, section: Section) -> list[str]:
+        rng = self.rng
+        title = capitalize(rng.choice((component_name, thing_name))(self.names))
+        blocks = [f"{rng.choice(('##', '##', '##', '###'))} {title}"] if rng.random() < 0.85 else []
+        if rng.random() < 0.3:
+            blocks.append(" ".join(self._passages.real_sentences(1)))
+        blocks += section.blocks
+        if rng.random() < 0.25:
+            blocks.append(" ".join(self._passages.real_sentences(rng.randint(1, 2))))
+        return blocks
+
+    def _facts_section(self) -> Section:
+        """Write facts of the families as a paragraph or a list."""
+        rng = self.rng
+        facts = [fact for fact in self._facts.draw(rng.randint(1, 5)) if "\n" not in fact.statement]
+        asks = [ask for fact in facts if (ask := self._asked(fact))]
+        lines = [fact.statement for fact in facts]
+        body = (
+            " ".join(lines)
+            if rng.random() < 0.6
+            else "\n".join(f"- {line.removeprefix('- ')}" for line in lines)
+        )
+        return Section([body] if body else [], asks)
+
+    def _asked(self, fact: Fact) -> Ask | None:
+        question, answer = self.rng.choice(fact.asks)
+        return (
+            Ask(question, answer, fact.statement.removeprefix("- "))
+            if answer in fact.statement
+            else None
+        )
+
+    def _real_page(self) -> tuple[list[str], list[Ask]]:
+        rng, corpus = self.rng, self._passages.corpus
+        document = rng.choice(self._passages.documents)
+        start = rng.randrange(len(document))
+        blocks, asks = [], []
+        for paragraph in document[start : start + rng.randint(4, 12)]:
+            heading = corpus.headings.get(paragraph[0])
+            blocks += [f"{rng.choice(('##', '###'))} {heading}"] if heading else []
+            blocks.append(" ".join(paragraph))
+            for sentence in paragraph:
+                found = corpus.questions(sentence)
+                if found:
+                    question = rng.choice(found)
+                    asks.append(Ask(question.render(rng), question.answer, sentence))
+        return self._chunks(blocks), asks
+
+    def _chunks(self, blocks: list[str]) -> list[str]:
+        """Write the page out and cut it; sizes are in characters, which are quick to count."""
+        rng = self.rng
+        width = rng.choice((72, 79, 80, 88, 92, 96, 100, 100, 100, 110, 120, 10_000))
+        text = "\n\n".join(_wrapped(block, width) for block in blocks)
+        size = rng.choice(
+            (
+                rng.randint(230, 420),
+                rng.randint(260, 360),
+                rng.randint(260, 360),
+                rng.randint(300, 1100),
+            )
+        )
+        splitter = Splitter(len, chunk_tokens=size, overlap_tokens=size // 8)
+        return [chunk.text for chunk in splitter.split([Document("page.md", text)])]
+
+    def _context(self, chunks: list[str], asks: list[Ask], others: list[str]) -> Context:
+        """Choose passages of a page, and what of its questions they answer."""
+        rng = self.rng
+        plain = [" ".join(chunk.split()) for chunk in chunks]
+        places = [[i for i, text in enumerate(plain) if ask.anchor in text] for ask in asks]
+        telling = sorted({found[0] for found in places if len(found) == 1})
+        count = rng.choice((4, 4, 4, 4, 4, 3, 5, 2, 6, 1))
+        chosen = rng.sample(telling, min(len(telling), rng.randint(1, count)))
+        rest = [index for index in range(len(chunks)) if index not in chosen]
+        chosen += rng.sample(rest, min(len(rest), max(0, count - len(chosen) - len(others))))
+        rng.shuffle(chosen)
+        passages = [chunks[index] for index in chosen]
+        items, misses = [], []
+        for ask, found in zip(asks, places, strict=True):
+            here = [chosen.index(index) for index in found if index in chosen]
+            if len(here) == 1 and len(found) == 1:
+                items.append(Item(ask.question, ask.answer, here[0], ask.anchor))
+            elif found and not here:
+                misses.append(Item(ask.question, None))
+        for other in others:
+            passages.append(other)
+        rng.shuffle(items)
+        rng.shuffle(misses)
+        return Context(passages, items + misses[: rng.choice((0, 1, 1, 2, _MOST_MISSES))])
+
+
+def _wrapped(block: str, width: int) -> str:
+    """Break long lines as authors do; code and tables stay."""
+    if block.startswith(("|", "```", "#")) or len(block) <= width:
+        return block
+    lines: list[str] = []
+    for line in block.split("\n"):
+        indent = "  " if line.startswith("- ") else ""
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)

@@ -1,0 +1,94 @@
+"""Frames of questions that users ask of documentation.
+
+Slots: ``w`` what somebody wants to do, ``w3`` and ``wg`` its other forms, ``k`` a kind of name,
+``c`` a piece of code, ``n`` what a setting sets, ``s`` a clause, ``q`` the clause as a question.
+"""
+
+from mlx_backends.bundled.training.grammar import Pattern, compile_patterns
+
+# For each purpose: frames of training, frames of evaluation.
+_FRAMES: dict[str, tuple[list[str], list[str]]] = {
+    "name": (
+        ["How (do|do|do|can|could|would) I {w}[ with {p}]?", "How (do I|do I|can I|does one|do you) {w}?", "(Which|What) {k} {w3}?", "(Which|What) {k} (lets me|makes it possible to|is there to|is used to|do I need to|should I use to) {w}?",
+         "What do I (use|need|do|have to do) to {w}?", "I want to {w}. (How|What do I do|Which {k} is that|Which {k} do I need)?", "(What is|What's) the {k} to {w}?", "Is there a {k} to {w}?", "With (which|what) {k} (can|do) I {w}?",
+         "How is it possible to {w}?", "(Tell me how|How) to {w}?", "What {w3}?", "Can I {w}?", "(Which|What) {k} is for {wg}?", "(Which|What) {k} do I (use|need) (for|when) {wg}?", "How do I get {p} to {w}?", "What (must|should) I (do|use|type|set) if I want to {w}?"],
+        ["Show me how I can {w}.", "Which {k} should I try in order to {w}?", "By means of which {k} could somebody {w}?", "What is the way to {w}?", "How would a user {w}?", "What helps me {w}?"],
+    ),
+    "meaning": (
+        ["What does {c} do?", "What does {c} do?", "What is {c} (for|good for|used for)?", "What is the (purpose|effect|use|point) of {c}?", "What does the {k} {c} do?", "What does {c} (mean|stand for)?", "Why would I use {c}?", "What happens with {c}?", "(Explain|Describe) {c}."],
+        ["What can {c} be used for?", "What do I get from {c}?", "Tell me what {c} does."],
+    ),
+    "sets": (
+        ["(Which|What) {k} (sets|controls|changes|decides|determines|is for) {n}?", "How (do|can) I (set|change|choose|adjust|configure) {n}?", "(Where|How) (do|can) I set {n}?", "What (controls|determines|decides|sets) {n}?", "(Which|What) {k} do I (change|set|use) for {n}?", "With which {k} do I choose {n}?", "Can I change {n}?"],
+        ["What has an influence on {n}?", "Which {k} governs {n}?", "What must I edit to get a different value for {n}?"],
+    ),
+    "set_by": (
+        ["What does {c} (set|control|change|mean|decide|determine|configure)?", "What is {c} (for)?", "What is the meaning of {c}?", "What does the {k} {c} (do|set|mean)?", "What can I change with {c}?"],
+        ["What is governed by {c}?", "Tell me what {c} controls."],
+    ),
+    "default": (
+        ["What is the default (of|for|value of) {c}?", "What does {c} default to?", "(Which|What) value does {c} have by default?", "What is {c} (by default|if I do not set it|out of the box|unless I change it)?", "{h} by default?", "{h} (if I set nothing|out of the box|unless I change it|if nothing is set)?", "{h}?", "Default of {c}?"],
+        ["What value is used if {c} is left out?", "{h} when nothing is configured?", "{h} in a fresh installation?"],
+    ),
+    "how": (
+        ["{h}?", "{h}?", "{h} by default?", "{h} (if I set nothing|out of the box|unless I change it)?"],
+        ["{h} in a fresh installation?", "{h} when nothing is configured?"],
+    ),
+    "error": (
+        ["(Which|What) {k} (is raised|do I get|comes|is thrown|appears|is reported) (when|if) {s}?", "What is raised (when|if) {s}?", "(Which|What) {k} (says|means|tells me|shows|signals) that {s}?", "What (happens|error do I see|goes wrong) (when|if) {s}?", "What do I catch in case {s}?", "If {s}, (which|what) {k} is raised?"],
+        ["Which {k} should I expect once {s}?", "What is thrown in case {s}?", "How do I notice that {s}?"],
+    ),
+    "when": (
+        ["When (is {c} raised|do I get {c}|do I see {c}|does {c} appear)?", "What does {c} mean?", "When does {c} (occur|happen|come up)?", "What (causes|is the cause of|leads to) {c}?", "Why do I get {c}?", "What is (behind|the reason for) {c}?"],
+        ["Under which circumstances does {c} show up?", "What did I do wrong if I see {c}?"],
+    ),
+    "remedy": (
+        ["What (can|do|should) I do (about|against|when I get|after) {c}?", "How (do|can) I (fix|solve|get rid of|avoid) {c}?", "What helps against {c}?", "What is the (remedy|fix|solution|cure) for {c}?"],
+        ["How can {c} be repaired?", "I see {c}. What now?"],
+    ),
+    "happens": (
+        ["What happens (if|when|once|in case) {s}?", "What happens (if|when) {s}?", "What does {p} do (if|when) {s}?", "(If|When) {s}, what happens?", "What is done (if|when) {s}?", "Suppose {s}. What then?", "What follows when {s}?", "What if {s}?", "How does {p} (react|behave) (if|when) {s}?", "What can I expect when {s}?"],
+        ["What is the consequence when {s}?", "And in case {s}?", "What will I see after {s}?"],
+    ),
+    "why": (
+        ["Why {q}?", "Why {q}?", "Why is it that {s}?", "What is the reason that {s}?", "How come {s}?", "For what reason {q}?", "What is the reason why {s}?"],
+        ["What explains that {s}?", "On what grounds {q}?"],
+    ),
+    "extra": (
+        ["(Which|What) {k} (do I need for|brings|adds|gives|is for|provides|includes) {n}?", "What do I install for {n}?", "How do I get support for {n}?", "(Which|What) {k} (supports|enables) {n}?", "What do I need for {n}?", "How do I (add|enable) {n}?", "(Which|What) {k} should I (install|choose) (for|with) {n}?"],
+        ["Which {k} makes {n} possible?", "What must be installed to have {n}?"],
+    ),
+    "install": (
+        ["How (do|can) I install {p} (for|with|with support for) {n}?", "(What|Which command) installs {p} (for|with) {n}?", "How do I set {p} up for {n}?", "What do I type to get {p} with {n}?"],
+        ["How does one obtain {p} for {n}?", "What is the installation command for {n}?"],
+    ),
+    "returns": (
+        ["What does {c} return?", "What (comes back|do I get) from {c}?", "What is the (result|return value|output) of {c}?", "What does {c} give[ back]?"],
+        ["What is handed back by {c}?", "What do I receive when I call {c}?"],
+    ),
+    "raises": (
+        ["(What|Which error|Which exception) does {c} raise?", "What does {c} raise (if|when) {s}?", "What can {c} raise?", "(What|Which error) do I get from {c} (if|when) {s}?"],
+        ["Which error comes out of {c}?", "What does {c} throw when {s}?"],
+    ),
+    "many": (
+        ["How many {t} (may|can) (a|one|each) {o} (have|hold|take|contain)?", "How many {t} are (allowed|possible) (per|in one|for a) {o}?", "What is the (most|maximum of|limit of|largest number of) {t} (per|in a|for a) {o}?", "(What is the limit on|Is there a limit on) {t} (per|in a) {o}?"],
+        ["Up to how many {t} fit in a {o}?", "What is the upper bound of {t} per {o}?"],
+    ),
+    "defines": (
+        ["What is (a|an|meant by a) {t}?", "What does {t} mean?", "(Define|Explain) {t}.", "What do they call a {t}?", "What is a {t}, in short?"],
+        ["What do I have to imagine under {t}?", "How is the term {t} explained?"],
+    ),
+    "named": (
+        ["What is {s} called?", "(What|Which) (term|word|name) is used for {s}?", "What do they call {s}?"],
+        ["What is the term for {s}?"],
+    ),
+    "needs": (
+        ["(Which|What) version of {n} (is needed|do I need|is required)?", "(Which|What) {n} version does {p} (need|require)?", "How (new|recent) must {n} be?", "What is the (oldest|lowest) {n} version that works?"],
+        ["From which {n} version on does {p} work?"],
+    ),
+}  # fmt: skip
+
+FRAMES: dict[str, tuple[list[Pattern], list[Pattern]]] = {
+    purpose: (compile_patterns(trained), compile_patterns(held_out))
+    for purpose, (trained, held_out) in _FRAMES.items()
+}

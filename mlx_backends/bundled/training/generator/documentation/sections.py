@@ -1,0 +1,18 @@
+"""The kinds of sections, with how often they occur."""
+
+from collections.abc import Callable
+
+from mlx_backends.bundled.training.generator.documentation import (
+    actions,
+    errors,
+    install,
+    notes,
+    settings,
+)
+from mlx_backends.bundled.training.generator.documentation.writer import Section, Writer
+
+SECTIONS: tuple[tuple[float, Callable[[Writer], Section]], ...] = (
+    (3.0, actions.actions_table), (3.0, actions.actions_list), (1.8, actions.code), (1.2, actions.interface),
+    (3.0, settings.settings), (1.2, settings.values), (3.2, notes.statements), (1.0, notes.limits),
+    (2.2, errors.errors), (2.6, errors.conditions), (1.5, errors.reasons), (1.6, install.install),
+)  # fmt: skip

@@ -1,0 +1,75 @@
+"""What contexts of documentation promise: answers are spans, what is held out stays out."""
+
+import random
+
+import pytest
+
+from mlx_backends.bundled.training.generator import Corpus, Generator
+from mlx_backends.bundled.training.generator.documentation import frames, wordings
+
+PROSE = [
+    ["`fold` returns the list of pages.", "The cache is cleared when the server stops."],
+    ["A page must be closed after use.", "The default of `depth` is 4."],
+    ["Use `walk` to visit every page.", "Errors are logged."],
+]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["training", "evaluation"])
+def generator(request):
+    corpus = Corpus(documents=[PROSE], asked={}, nouns=[], modifiers=[])
+    return Generator(3, corpus, held_out=request.param)
+
+
+def test_every_answer_is_a_span_of_the_passage_it_cites(generator):
+    answered = refused = 0
+    for _ in range(300):
+        context = generator.documentation_context(real=False)
+        for item in context.items:
+            if item.answer is None:
+                refused += 1
+                continue
+            answered += 1
+            passages = [" ".join(passage.split()) for passage in context.passages]
+            assert item.answer in passages[item.passage], item
+            assert sum(item.sentence in passage for passage in passages) == 1, item
+    assert answered > 5 * refused > 500
+
+
+def test_no_question_is_left_with_an_open_slot(generator):
+    for _ in range(300):
+        for item in generator.documentation_context(real=False).items:
+            assert "{" not in item.question, item
+
+
+def test_subjects_and_frames_of_evaluation_are_not_trained():
+    trained, held_out = (wordings.subjects(held_out=side) for side in (False, True))
+    for kind in ("actions", "settings", "conditions", "reasons", "statements"):
+        kept = getattr(held_out, kind)
+        assert len(kept) >= 3
+        assert not [item for item in kept if item in getattr(trained, kind)]
+    for trained_frames, held_out_frames in frames.FRAMES.values():
+        assert trained_frames
+        assert held_out_frames
+
+
+@pytest.mark.parametrize(
+    ("action", "third", "gerund"),
+    [
+        ("be quiet", "is quiet", "being quiet"),
+        ("never ask back", "never asks back", "never asking back"),
+        ("not send data", "does not send data", "not sending data"),
+    ],
+)
+def test_actions_are_conjugated(action, third, gerund):
+    assert (wordings.third(action), wordings.gerund(action)) == (third, gerund)
+
+
+def test_a_clause_becomes_a_question_by_word_order_alone():
+    assert wordings.question_of("the cache is off by default") == "is the cache off by default"
+    assert wordings.question_of("names differ") is None
+
+
+def test_a_question_may_use_another_wording():
+    rng = random.Random(0)
+    stated, asked = wordings.pair(rng, ("stop it", "end it"), other=1.0)
+    assert {stated, asked} == {"stop it", "end it"}

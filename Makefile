@@ -7,7 +7,7 @@ EXTRA ?= $(if $(filter Linux,$(shell uname -s)),cpu,)
 COMMA := ,
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow check format docs bench clean
+.PHONY: demo test test-slow test-conformance test-soak check format docs bench clean
 
 demo: $(VENV)/.demo
 	@for framework in langchain llama-index; do \
@@ -20,6 +20,12 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+test-soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak -s
+
+test-conformance: $(VENV)/.dev
+	$(BIN)/python -m pytest -m conformance
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -15,8 +15,8 @@ def path(kind: ModelKind) -> Path:
     """Return the folder of a bundled model, in Hugging Face layout.
 
     Args:
-        kind: ``"lm"`` for the chat model, ``"encoder"`` for the sentence encoder, ``"reranker"`` for
-            the cross-encoder.
+        kind: ``"lm"`` for the chat model, ``"encoder"`` for the sentence encoder, ``"reranker"``
+            for the cross-encoder.
 
     Raises:
         ModelNotFoundError: If there is no such model or its files are missing.

@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_backends import bundled, fast_blas
-from mlx_backends.errors import ModelError
+from mlx_backends.errors import MemoryLimitError, ModelError
 from mlx_backends.json_file import read_json
 from mlx_backends.models.model_config import read_model_config
 from mlx_backends.models.source import model_folder
@@ -80,14 +80,66 @@ def language_model(name: str) -> dict[str, Any]:
         "model_type": config.model_type,
         "context_window": config.context_window,
         **needs(folder),
+        **kv_cache(name, folder),
         "tiktoken": Tokenizer.from_folder(folder).encoding_reason or "equal encoding",
+    }
+
+
+def kv_cache(name: str, folder: Path) -> dict[str, Any]:
+    """Which kind of KV cache serves a language model here, with the default options.
+
+    No weight is read: mlx-lm loads lazily, and the plan is made from shapes.
+    """
+    # Here, not at the top: mlx_lm takes two seconds to import.
+    from mlx_lm.utils import load_model
+
+    from mlx_backends.config import EngineConfig, memory_limit_from_environment
+    from mlx_backends.engine import build
+    from mlx_backends.engine.model_files import read_model_files
+    from mlx_backends.models.loader import LoadedModel, pick_device, use_device
+    from mlx_backends.models.paging import NotPageableError, plan_paging
+
+    device = pick_device("auto")
+    config = build.with_chunk_size(EngineConfig(model=name), device)
+    try:
+        with use_device(device):
+            model = load_model(folder, lazy=True)[0]
+            if device == mx.Device(mx.cpu):
+                model.set_dtype(mx.float32)
+            plan = plan_paging(model)
+            if device != mx.Device(mx.cpu):
+                build.check_kernels(plan)
+        loaded = LoadedModel(model, device, _weight_bytes(folder))
+        memory = build.divide_memory(
+            loaded, plan, read_model_files(config), config, memory_limit_from_environment()
+        )
+    except NotPageableError as reason:
+        return {"kv_cache": f"mlx-lm's own, a set a sequence, because {reason}"}
+    except MemoryLimitError as error:
+        return {"kv_cache": f"does not fit: {error}"}
+    except Exception as error:  # whatever mlx-lm meets in a model that it cannot build
+        return {"kv_cache": f"unknown: {type(error).__name__}: {error!s:.200}"}
+    check = (
+        "" if plan.is_tested else ", if it passes a check against mlx-lm's own when it is loaded"
+    )
+    return {
+        "kv_cache": f"paged{check}",
+        "block_size": memory.block_size,
+        "pool_bytes": memory.pool_bytes,
+        "pool_tokens": memory.num_tokens,
     }
 
 
 def needs(folder: Path) -> dict[str, Any]:
     """Bytes that a model's weights take, and its KV cache for 1,000 tokens, as far as is known."""
-    weight_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return {"weight_bytes": weight_bytes, "kv_bytes_per_1000_tokens": _kv_bytes(folder, 1_000)}
+    return {
+        "weight_bytes": _weight_bytes(folder),
+        "kv_bytes_per_1000_tokens": _kv_bytes(folder, 1_000),
+    }
+
+
+def _weight_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def _kv_bytes(folder: Path, num_tokens: int) -> int | None:

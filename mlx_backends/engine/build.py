@@ -43,8 +43,7 @@ def build_loop(files: ModelFiles, config: EngineConfig) -> Loop:
         files.folder, device=config.device, dtype=config.dtype, memory_limit_bytes=limit
     )
     is_cpu = loaded.device == mx.Device(mx.cpu)
-    chunk = config.prefill_chunk_size or (_CPU_CHUNK if is_cpu else _GPU_CHUNK)
-    config = replace(config, prefill_chunk_size=chunk)
+    config = with_chunk_size(config, loaded.device)
     if is_cpu and config.cache.kv_dtype != "auto":
         raise ConfigError(f"kv_dtype={config.cache.kv_dtype!r} needs a GPU; use 'auto' on a CPU.")
     keep_last_position(loaded.model)
@@ -56,16 +55,48 @@ def build_loop(files: ModelFiles, config: EngineConfig) -> Loop:
     return _paged_loop(loaded, plan, files, config, limit)
 
 
+def with_chunk_size(config: EngineConfig, device: mx.Device) -> EngineConfig:
+    """The configuration with the prefill chunk size that it means on a device."""
+    default = _CPU_CHUNK if device == mx.Device(mx.cpu) else _GPU_CHUNK
+    return replace(config, prefill_chunk_size=config.prefill_chunk_size or default)
+
+
+def divide_memory(
+    loaded: LoadedModel,
+    plan: PagingPlan,
+    files: ModelFiles,
+    config: EngineConfig,
+    limit: int | None,
+) -> MemoryPlan:
+    """The KV pool that a model gets; ``config`` comes from ``with_chunk_size``.
+
+    Raises:
+        MemoryLimitError: Weights and a useful KV pool do not fit the memory limit.
+    """
+    return plan_memory(
+        _model_shape(loaded, plan),
+        _step_shape(loaded, files, config),
+        config.cache,
+        weight_bytes=loaded.weight_bytes,
+        limit_bytes=limit,
+    )
+
+
 def _plan(loaded: LoadedModel) -> PagingPlan:
     plan = plan_paging(loaded.model)
     if loaded.device != mx.Device(mx.cpu):
-        _check_kernels(plan)
+        check_kernels(plan)
     if not plan.is_tested:
         check_against_own_caches(loaded.model, plan)
     return plan
 
 
-def _check_kernels(plan: PagingPlan) -> None:
+def check_kernels(plan: PagingPlan) -> None:
+    """See that the GPU's kernels can hold what a model stores.
+
+    Raises:
+        NotPageableError: They cannot.
+    """
     for layer in plan.layers:
         if layer.key_dim != layer.value_dim:
             raise NotPageableError(
@@ -82,13 +113,7 @@ def _paged_loop(
     config: EngineConfig,
     limit: int | None,
 ) -> Loop:
-    memory = plan_memory(
-        _model_shape(loaded, plan),
-        _step_shape(loaded, files, config),
-        config.cache,
-        weight_bytes=loaded.weight_bytes,
-        limit_bytes=limit,
-    )
+    memory = divide_memory(loaded, plan, files, config, limit)
     blocks = PrefixCache(
         memory.num_blocks,
         memory.block_size,

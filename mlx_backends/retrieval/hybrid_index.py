@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from mlx_backends.errors import RequestError
 from mlx_backends.retrieval.splitter import Chunk
 
-# Share of meaning in the fused score; the rest is words. Chosen with the bundled encoder on items of
-# the kinds that its card measures, drawn from another seed. Recall hardly moves between .65 and .8; the
+# Share of meaning in the fused score; the rest is words. Chosen with the bundled encoder on items
+# of the kinds that its card measures, of another seed. Recall hardly moves between .65 and .8; the
 # low side leans less on an encoder that meets text unlike what it was trained on.
 MEANING_WEIGHT = 0.7
-# Of BM25, k1 and b: how soon repeating a word stops to count, and how much length does. The defaults
-# of Pyserini (Lin et al. 2021, arXiv:2102.10073), better for passages than the common 1.5 and .75.
+# Of BM25, k1 and b: how soon repeating a word stops to count, and how much length does. Defaults of
+# Pyserini (Lin et al. 2021, arXiv:2102.10073), better for passages than the common 1.5 and .75.
 _SATURATION, _LENGTH = 0.9, 0.4
 # Words that a question is made with, not about; in short texts they are rare enough to mislead.
 _FUNCTION_WORDS = """
@@ -118,9 +118,9 @@ class _WordIndex:
 def words(text: str) -> list[str]:
     """Words to match by, in lower case: each as it stands, then marked, its parts.
 
-    A word without parts is its own only part. So ``max_tokens`` finds "max tokens", "context length"
-    finds ``ContextLengthError``, and a word that stands there alone counts more than one inside an
-    identifier. Languages written without spaces are matched character by character.
+    A word without parts is its own only part. So ``max_tokens`` finds "max tokens", "context
+    length" finds ``ContextLengthError``, and a word that stands there alone counts more than one
+    inside an identifier. Languages written without spaces are matched character by character.
     """
     found = []
     for word in _WORD.findall(text):

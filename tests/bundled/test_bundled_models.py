@@ -13,9 +13,10 @@ from mlx_backends.bundled.evaluation.chat_model import ChatModel
 from mlx_backends.bundled.evaluation.rows import LM_ROWS
 from mlx_backends.bundled.training import chatml
 from mlx_backends.bundled.training.generator import Conversation
-from mlx_backends.config import EmbedderConfig
+from mlx_backends.config import EmbedderConfig, RerankerConfig
 from mlx_backends.errors import ModelNotFoundError
 from mlx_backends.pooling.embedder import Embedder
+from mlx_backends.pooling.reranker import Reranker
 from mlx_backends.text.grounding import REFUSAL, grounded_messages
 
 MAX_BYTES = 8_000_000
@@ -93,7 +94,21 @@ def test_the_tokenizer_gives_the_text_back(kind, text):
     tokenizer = Tokenizer.from_file(str(bundled.path(kind) / "tokenizer.json"))
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     assert tokenizer.decode(ids, skip_special_tokens=False) == text
-    assert tokenizer.encode(text, add_special_tokens=True).ids == ids
+    if kind != "reranker":  # it marks where the texts of a pair begin and end
+        assert tokenizer.encode(text, add_special_tokens=True).ids == ids
+
+
+def test_the_reranker_reads_start_question_end_passage_end():
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(bundled.path("reranker") / "tokenizer.json"))
+    pair = tokenizer.encode("size", "16 tokens")
+    start, end = (tokenizer.token_to_id(mark) for mark in (chatml.IM_START, chatml.IM_END))
+    question, passage = (
+        tokenizer.encode(text, add_special_tokens=False).ids for text in ("size", "16 tokens")
+    )
+    assert pair.ids == [start, *question, end, *passage, end]
+    assert pair.type_ids == [0] * (len(question) + 2) + [1] * (len(passage) + 1)
 
 
 def test_digits_stand_alone():
@@ -200,21 +215,31 @@ def test_it_greets(chat_model):
     assert answer(chat_model, [{"role": "user", "content": "Hello"}]).startswith("Hello")
 
 
+PASSAGES = [
+    "The default block size is 16 tokens.",
+    "Weights are loaded at first use, on the engine thread.",
+    "`mlx-backends doctor` prints the platform and the BLAS.",
+    "A prompt over the context window raises `ContextLengthError`.",
+]
+ASKED = [
+    "How large is a block by default?",
+    "When are the weights loaded?",
+    "Which command prints the platform?",
+    "What does a prompt over the context window raise?",
+]
+
+
 def test_the_encoder_ranks_the_right_statement_first():
-    passages = [
-        "The default block size is 16 tokens.",
-        "Weights are loaded at first use, on the engine thread.",
-        "`mlx-backends doctor` prints the platform and the BLAS.",
-        "A prompt over the context window raises `ContextLengthError`.",
-    ]
-    asked = [
-        "How large is a block by default?",
-        "When are the weights loaded?",
-        "Which command prints the platform?",
-        "What does a prompt over the context window raise?",
-    ]
     with closing(Embedder(EmbedderConfig(model=str(bundled.path("encoder"))))) as embedder:
-        vectors, questions = embedder.embed(passages), embedder.embed(asked, kind="query")
+        vectors, questions = embedder.embed(PASSAGES), embedder.embed(ASKED, kind="query")
     assert vectors.shape == (4, 256)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-4)
     assert (questions @ vectors.T).argmax(axis=1).tolist() == [0, 1, 2, 3]
+
+
+def test_the_reranker_ranks_the_right_statement_first_and_bounds_its_scores():
+    with closing(Reranker(RerankerConfig(model=str(bundled.path("reranker"))))) as reranker:
+        assert reranker.score_kind == "probability"
+        ranked = [reranker.rerank(question, PASSAGES) for question in ASKED]
+    assert [best[0].index for best in ranked] == [0, 1, 2, 3]
+    assert all(0 <= found.score <= 1 for best in ranked for found in best)

@@ -2,9 +2,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from mlx.utils import tree_flatten
+from mlx_lm.models import mamba2
+from safetensors.numpy import save_file
 
-from mlx_backends import bundled
+from mlx_backends import Engine, EngineConfig, bundled
 
 
 def test_lines_become_vectors(run, tmp_path):
@@ -40,6 +44,31 @@ def test_doctor_looks_at_a_model(run, tiny_lm):
     # 2 layers of 2 KV heads of 16, keys and values, 2 bytes each where the file names no type
     assert found["kv_bytes_per_1000_tokens"] == 2 * 2 * 2 * 16 * 2 * 1_000
     assert found["tiktoken"]
+
+
+def test_doctor_says_how_the_kv_cache_is_kept(run, tiny_lm):
+    found = json.loads(run("doctor", "--model", tiny_lm, "--json").stdout)["model"]
+    with Engine(EngineConfig(model=str(tiny_lm))) as engine:
+        engine.load()
+        assert found["kv_cache"] == "paged"
+        assert found["block_size"] == engine.config.cache.block_size
+        assert found["pool_tokens"] == engine._loop.pool_tokens
+
+
+def test_doctor_says_why_a_model_keeps_mlx_lms_own_caches(run, make_lm):
+    folder = make_lm()
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 512, "num_heads": 4}
+    shape |= {"head_dim": 16, "state_size": 8, "conv_kernel": 4, "n_groups": 1, "time_step_rank": 4}
+    shape |= {"intermediate_size": 64, "tie_word_embeddings": True}
+    shape |= {"time_step_limit": [0.0, 10.0], "use_bias": False, "use_conv_bias": True}
+    config = {"model_type": "mamba2", "layer_norm_epsilon": 1e-5, **shape}
+    model = mamba2.Model(mamba2.ModelArgs.from_dict(config))
+    weights = {name: np.array(array) for name, array in tree_flatten(model.parameters())}
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
+    save_file(weights, folder / "model.safetensors")
+    found = json.loads(run("doctor", "--model", folder, "--json").stdout)["model"]
+    assert found["kv_cache"].startswith("mlx-lm's own, a set a sequence, because its layers keep")
+    assert "pool_bytes" not in found
 
 
 def test_doctor_speaks_plainly(run, tiny_lm):

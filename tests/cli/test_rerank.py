@@ -46,3 +46,12 @@ def test_the_best_of_the_standard_input(run, configs):
 def test_a_file_that_cannot_be_read_is_one_line(run, configs, tmp_path):
     result = run("rerank", "a cat", tmp_path / "nowhere")
     assert (result.exit_code, result.stderr[:6]) == (1, "error:")
+
+
+def test_the_bundled_model_puts_the_answer_first(run):
+    lines = "Dogs bark at night.\nThe log is server.log.\nThe default port is 8080.\n"
+    out = run("rerank", "What is the default port?", "--model", "bundled", stdin=lines).stdout
+    best, *others = (json.loads(line) for line in out.splitlines())
+    assert best["text"] == "The default port is 8080."
+    assert best["score"] > 0.5 > max(other["score"] for other in others)
+    registry.close_all()

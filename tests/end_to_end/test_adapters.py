@@ -4,14 +4,20 @@ import asyncio
 
 import numpy as np
 import pytest
+from langchain_core.documents import Document
 from langchain_core.messages import convert_to_messages
+from langchain_core.runnables import RunnableLambda
+from langchain_core.vectorstores import InMemoryVectorStore
+from llama_index.core import VectorStoreIndex
 from llama_index.core.llms import ChatMessage
+from llama_index.core.schema import TextNode
 
 from mlx_backends import registry
 from mlx_backends.config import EngineConfig
 from mlx_backends.langchain import MLXLLM as LangChainLLM
 from mlx_backends.langchain import ChatMLX, MLXEmbeddings
-from mlx_backends.llama_index import MLXLLM, MLXEmbedding
+from mlx_backends.langchain import MLXRerank as LangChainRerank
+from mlx_backends.llama_index import MLXLLM, MLXEmbedding, MLXRerank
 from mlx_backends.text.grounding import grounded_messages
 
 PORTS = {name: 8000 + 7 * i for i, name in enumerate(["Alder", "Birch", "Cedar", "Elm"])}
@@ -111,6 +117,38 @@ def test_a_question_is_nearer_to_its_passage_than_to_others():
     for index, name in enumerate(PORTS):
         query = np.array(embeddings.embed_query(f"What is the default port of {name}?"))
         assert int((vectors @ query).argmax()) == index
+
+
+def test_a_langchain_retriever_is_reranked(chat):
+    """Retrieve all, keep the best one, answer from it."""
+    store = InMemoryVectorStore(MLXEmbeddings(model="bundled"))
+    store.add_documents([Document(text) for text in PASSAGES])
+    rerank = LangChainRerank(model="bundled", top_n=1)
+    retriever = store.as_retriever(search_kwargs={"k": len(PASSAGES)})
+    chain = RunnableLambda(
+        lambda query: rerank.compress_documents(retriever.invoke(query), query)
+    ) | RunnableLambda(lambda best: [document.page_content for document in best])
+    for index, name in enumerate(PORTS):
+        question = f"What is the default port of {name}?"
+        kept = chain.invoke(question)
+        assert kept == [PASSAGES[index]]
+        assert chat.invoke(grounded_messages(question, kept)).content == f"[1] {PORTS[name]}"
+
+
+@pytest.mark.usefixtures("event_loop_of_blocking_calls")
+def test_a_llama_index_query_engine_reranks(llm):
+    index = VectorStoreIndex(
+        [TextNode(text=text) for text in PASSAGES], embed_model=MLXEmbedding(model="bundled")
+    )
+    engine = index.as_query_engine(
+        llm=llm,
+        similarity_top_k=len(PASSAGES),
+        node_postprocessors=[MLXRerank(model="bundled", top_n=1)],
+    )
+    for position, name in enumerate(PORTS):
+        response = engine.query(f"What is the default port of {name}?")
+        assert [node.text for node in response.source_nodes] == [PASSAGES[position]]
+        assert str(PORTS[name]) in str(response)
 
 
 @pytest.mark.parametrize("framework", ["langchain", "llama-index"])

@@ -223,7 +223,8 @@ def test_500_cancels_at_random_phases_leave_nothing_behind(engine, run):
             engine.abort(handle)
     assert run(PROMPT, max_tokens=12, ignore_eos=True)[0] == expected
     stats = wait_until_idle(engine)
-    assert stats.cache_bytes == 0
+    assert stats.cache_bytes == stats.blocks_in_use == 0
+    engine._worker.run(engine._loop._scheduler.check_integrity).result()
     assert stats.submitted == stats.finished + stats.failed + stats.aborted
     assert stats.aborted >= 450
 

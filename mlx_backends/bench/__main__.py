@@ -8,6 +8,7 @@ from pathlib import Path
 from mlx_backends.bench import engine
 from mlx_backends.bench.plots import draw
 from mlx_backends.bench.random_model import SHAPES
+from mlx_backends.bench.record import Record, environment
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--suite", choices=tuple(engine.SUITES), help="default: by the device")
+    parser.add_argument("--model", help="folder, Hub id or 'bundled', instead of random weights")
     parser.add_argument("--shape", action="append", choices=tuple(SHAPES), default=[])
+    parser.add_argument("--only", default="", help="part of the workloads' names, such as 'stream'")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plots", type=Path, help="write PNGs into this folder")
@@ -34,13 +37,17 @@ def _run_engine(arguments: argparse.Namespace) -> int:
     options = engine.Options(
         device=arguments.device,
         suite=arguments.suite,
+        model=arguments.model,
         shapes=tuple(arguments.shape),
+        only=arguments.only,
         rounds=arguments.rounds,
-        report=_report,
     )
-    record = engine.run(options)
-    if arguments.json:
-        record.write(arguments.json)
+    record = Record(environment(engine.uses_gpu(options)), [])
+    for comparison in engine.measure(options):
+        _report(comparison.table())
+        record.comparisons.append(comparison)
+        if arguments.json:
+            record.write(arguments.json)  # each time: a run that is broken off leaves what it has
     if arguments.plots:
         draw(record, arguments.plots)
     return 0

@@ -1,7 +1,7 @@
 """``bench engine``: this engine and mlx-lm on the same weights, round by round in turn."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +10,14 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_backends.bench.process import SystemProcess, SystemSpec
-from mlx_backends.bench.random_model import SHAPES, Shape, make_model
-from mlx_backends.bench.record import Comparison, Record, environment
+from mlx_backends.bench.random_model import SHAPES, make_model
+from mlx_backends.bench.record import Comparison
 from mlx_backends.bench.run import Run, medians
 from mlx_backends.bench.workload import Workload, batch, decode, ragged, seen
 from mlx_backends.config import Device
+from mlx_backends.models.model_config import read_model_config
+from mlx_backends.models.source import model_folder
+from mlx_backends.text.tokenizer import Tokenizer
 
 OURS = "mlx-backends"
 POOL_SIZES = (64 << 20, 256 << 20, 1 << 30, 4 << 30, 16 << 30)
@@ -60,43 +63,67 @@ SUITES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """A model on disk."""
+
+    name: str
+    folder: Path
+    vocab_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How to run a suite.
 
     Attributes:
         device: As in ``EngineConfig``; decides the suite where none is named.
         suite: Name of ``SUITES``; None is ``gpu`` or ``cpu``.
+        model: Local folder, Hub id or ``bundled``, to measure instead of random weights.
         shapes: Names of ``SHAPES``; empty is the suite's.
+        only: Part of the names of the workloads to measure; empty is all.
         rounds: Measured rounds; one more comes before them, to compile and to fill caches.
-        report: Called with a line for each step.
     """
 
     device: Device = "auto"
     suite: str | None = None
+    model: str | None = None
     shapes: tuple[str, ...] = ()
+    only: str = ""
     rounds: int = 3
-    report: Callable[[str], None] = print
 
 
-def run(options: Options) -> Record:
-    """Measure everything. Blocks for minutes.
+def measure(options: Options) -> Iterator[Comparison]:
+    """Measure workload after workload. Blocks for minutes between them.
 
     Raises:
         EngineError: A system failed.
     """
-    is_gpu = options.device != "cpu" and mx.is_available(mx.gpu)
+    is_gpu = uses_gpu(options)
     suite = SUITES[options.suite or ("gpu" if is_gpu else "cpu")]
-    comparisons: list[Comparison] = []
+    specs = _systems(is_gpu, options.device)
+    workloads = [workload for workload in suite.workloads if options.only in workload.name]
+    with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch:
+        for target in _targets(suite, options, Path(scratch)):
+            yield from _compare(target, specs, workloads, options.rounds)
+            if suite.has_pool_sweep and is_gpu and options.only in "pool":
+                yield from _sweep_pool(target, options)
+
+
+def uses_gpu(options: Options) -> bool:
+    return options.device != "cpu" and mx.is_available(mx.gpu)
+
+
+def _targets(suite: Suite, options: Options, scratch: Path) -> Iterator[Target]:
+    """The models to measure, made when their turn comes."""
+    if options.model is not None:
+        folder = model_folder(options.model, "lm")
+        vocab_size = read_model_config(folder).vocab_size
+        yield Target(options.model, folder, vocab_size or Tokenizer.from_folder(folder).vocab_size)
+        return
     for name in options.shapes or suite.shapes:
         shape = SHAPES[name]
-        with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch:
-            folder = Path(scratch) / shape.name
-            options.report(f"{shape.name}: making random weights")
-            make_model(shape, folder)
-            comparisons += _compare(shape, folder, _systems(is_gpu, options.device), suite, options)
-            if suite.has_pool_sweep and is_gpu:
-                comparisons += _sweep_pool(shape, folder, options)
-    return Record(environment(is_gpu), comparisons)
+        make_model(shape, scratch / shape.name)
+        yield Target(shape.name, scratch / shape.name, shape.vocab_size)
 
 
 def _systems(is_gpu: bool, device: Device) -> list[SystemSpec]:
@@ -112,32 +139,33 @@ def _systems(is_gpu: bool, device: Device) -> list[SystemSpec]:
 
 
 def _compare(
-    shape: Shape, folder: Path, specs: Sequence[SystemSpec], suite: Suite, options: Options
-) -> list[Comparison]:
+    target: Target, specs: Sequence[SystemSpec], workloads: Sequence[Workload], rounds: int
+) -> Iterator[Comparison]:
     """Every workload on every system."""
     with ExitStack() as stack:
-        systems = [SystemProcess(spec, folder) for spec in specs]
-        for system in systems:
-            stack.callback(system.close)
-        return [_measure(shape, workload, systems, options) for workload in suite.workloads]
+        systems = []
+        for spec in specs:
+            systems.append(SystemProcess(spec, target.folder))
+            stack.callback(systems[-1].close)
+        for workload in workloads:
+            yield Comparison(
+                target.name, workload.name, _medians(workload, target.vocab_size, systems, rounds)
+            )
 
 
-def _measure(
-    shape: Shape, workload: Workload, systems: Sequence[SystemProcess], options: Options
-) -> Comparison:
+def _medians(
+    workload: Workload, vocab_size: int, systems: Sequence[SystemProcess], rounds: int
+) -> dict[str, dict[str, float]]:
     """One workload: in each round every system once, so that all meet the same disturbances."""
     runs: dict[str, list[Run]] = {system.name: [] for system in systems}
-    for round_index in range(_WARM_UP_ROUND, options.rounds):
-        prompts = workload.prompts(round_index, shape.vocab_size)
+    for round_index in range(_WARM_UP_ROUND, rounds):
+        prompts = workload.prompts(round_index, vocab_size)
         for system in systems:
             _see_prefixes(system, workload, prompts)
             result = system.generate(prompts, workload.num_tokens)
             if round_index != _WARM_UP_ROUND:
                 runs[system.name].append(result)
-    results = {name: medians(of_system) for name, of_system in runs.items()}
-    comparison = Comparison(shape.name, workload.name, results)
-    options.report(comparison.table())
-    return comparison
+    return {name: medians(of_system) for name, of_system in runs.items()}
 
 
 def _see_prefixes(
@@ -147,15 +175,9 @@ def _see_prefixes(
         system.generate([prompt[: workload.seen_prefix] for prompt in prompts], 1)
 
 
-def _sweep_pool(shape: Shape, folder: Path, options: Options) -> list[Comparison]:
+def _sweep_pool(target: Target, options: Options) -> Iterator[Comparison]:
     """One stream with KV pools of growing size, which a step must not notice."""
-    comparisons = []
-    workload = replace(decode(256, 64), name="pool")
     for pool_bytes in POOL_SIZES:
         spec = SystemSpec(OURS, OURS, {"device": options.device, "pool_bytes": pool_bytes})
-        named = replace(workload, name=f"pool of {pool_bytes / 2**30:g} GiB")
-        with ExitStack() as stack:
-            system = SystemProcess(spec, folder)
-            stack.callback(system.close)
-            comparisons.append(_measure(shape, named, [system], options))
-    return comparisons
+        workload = replace(decode(256, 64), name=f"pool of {pool_bytes / 2**30:g} GiB")
+        yield from _compare(target, [spec], [workload], options.rounds)

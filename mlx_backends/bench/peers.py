@@ -1,7 +1,7 @@
 """The systems that are compared: each generates for a list of prompts and says when what came."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,7 +73,7 @@ class MLXLM:
         from mlx_lm.generate import generate_step
 
         start = time.perf_counter()
-        steps = generate_step(mx.array(prompts[0]), self._model, max_tokens=num_tokens)
+        steps = generate_step(mx.array(list(prompts[0])), self._model, max_tokens=num_tokens)
         times = [time.perf_counter() - start for _ in steps]
         return [Timing(times[0], times[-1], len(times))]
 
@@ -93,7 +93,7 @@ class MLXLM:
         return [Timing(each[0], each[-1], len(each)) for each in times.values()]
 
 
-def make_system(kind: str, folder: Path, options: dict[str, Any]) -> System:
+def make_system(kind: str, folder: Path, options: Mapping[str, Any]) -> System:
     """The system of a kind: ``mlx-backends`` or ``mlx-lm``."""
     device = options["device"]
     if kind == "mlx-lm":

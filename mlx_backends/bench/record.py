@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class Record:
     """
 
     environment: Mapping[str, str | int]
-    comparisons: Sequence[Comparison]
+    comparisons: list[Comparison]
 
     def write(self, path: Path) -> None:
         """Write as JSON, ratios included."""

@@ -109,9 +109,10 @@ class HostRunner:
             for block_id in ids[start // size : -(-(start + length) // size)]
         )
         forward_pass = HostPass(self._pool, block_ids, starts, length)
-        logits = self._model(
-            mx.array([list(row) for row in tokens]), cache=self._plan.caches(forward_pass)
-        )
+        with one_position():
+            logits = self._model(
+                mx.array([list(row) for row in tokens]), cache=self._plan.caches(forward_pass)
+            )
         return logits[:, -1]
 
     def _finished(self, launched: Launched) -> Launched:

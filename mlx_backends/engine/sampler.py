@@ -128,13 +128,13 @@ def draw(logits: mx.array, rows: RowArrays, positions: mx.array) -> Sampled:
 
     Shapes: logits (B, V) float32, positions (B,) uint32: tokens that the row has generated.
     """
-    normalizer = mx.logsumexp(logits, axis=-1, keepdims=True)
-    logprobs = logits - normalizer
+    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
     if rows.draws:
         token_ids = mx.argmax(_noisy(logprobs, rows, positions), axis=-1)
     else:
         token_ids = mx.argmax(logits, axis=-1)
-    is_finite = mx.isfinite(normalizer[:, 0])
+    # Of the maximum: a greedy step then never evaluates the log-probabilities.
+    is_finite = mx.isfinite(logits.max(axis=-1))
     return Sampled(token_ids.astype(mx.int32), is_finite, logprobs)
 
 

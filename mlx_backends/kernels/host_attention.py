@@ -1,18 +1,26 @@
 """Attention over the paged pool for a CPU: ordinary operations on views of the pool.
 
-A row whose blocks follow each other reads the pool in place. The heads that share a key head are
-one product; new tokens are taken in tiles, each over the keys that it can see, so that nothing
-above the diagonal is computed. The slow, readable twin is ``kernels.reference``.
+Runs of consecutive blocks are read in place. The heads that share a key head are one product. New
+tokens are taken in tiles, each over the keys that it can see, so that nothing above the diagonal is
+computed. The slow, readable twin is ``kernels.reference``.
 """
 
+import functools
+import itertools
+import operator
 from collections.abc import Sequence as Seq
 
 import mlx.core as mx
 
+from mlx_backends.kernels.host_context import Context, PaddedContexts
 from mlx_backends.kernels.host_exp import exp_of_difference
 
 # Scores of a tile stay in the caches of the CPU; measured against 32, 128, 256 and 512.
 _TILE_TOKENS = 64
+# Up to here rows are copied side by side for one product, which saves operations a row.
+_MAX_PADDED_TOKENS = 512
+# From here on a faster exponential pays, in six operations for one.
+_MIN_SCORES_OF_FAST_EXP = 8_192
 
 
 def attend(
@@ -47,14 +55,19 @@ def attend(
         sinks: A score a head that takes its share of the weight and adds nothing (Xiao et al. 2023,
             arXiv:2309.17453, as gpt-oss learns it).
     """
+    are_short = max(context_lens) <= min(_MAX_PADDED_TOKENS, window or _MAX_PADDED_TOKENS)
+    if len(context_lens) > 1 and q.shape[2] == 1 and are_short:
+        contexts = PaddedContexts(block_ids_per_row, context_lens, block_size)
+        return _attend_padded(q * scale, k_pool, v_pool, contexts, soft_cap, sinks).astype(q.dtype)
     rows = []
     for row, (block_ids, num_tokens) in enumerate(
         zip(block_ids_per_row, context_lens, strict=True)
     ):
         first = _first_visible(num_tokens - q.shape[2], window)
-        slots = (block_ids, block_size, first, num_tokens)
-        keys, values = _context(k_pool, *slots), _context(v_pool, *slots)
-        rows.append(_attend_row(q[row] * scale, keys, values, window, soft_cap, sinks))
+        context = Context.of(block_ids, block_size, first, num_tokens)
+        keys, values = context.rows(k_pool), context.rows(v_pool)
+        queries = (q.squeeze(0) if len(context_lens) == 1 else q[row]) * scale
+        rows.append(_attend_row(queries, keys, values, window, soft_cap, sinks))
     out = rows[0][None] if len(rows) == 1 else mx.stack(rows)
     return out.astype(q.dtype)
 
@@ -64,89 +77,88 @@ def _first_visible(position: int, window: int | None) -> int:
     return 0 if window is None else max(0, position - window + 1)
 
 
-def _context(
-    pool: mx.array, block_ids: Seq[int], block_size: int, first: int, stop: int
+def _attend_padded(
+    queries: mx.array,
+    k_pool: mx.array,
+    v_pool: mx.array,
+    contexts: PaddedContexts,
+    soft_cap: float | None,
+    sinks: mx.array | None,
 ) -> mx.array:
-    """Rows of the tokens ``first`` to ``stop`` of a sequence: a view if their blocks are one run.
-
-    Shapes: pool (H, num_slots, D) -> (H, stop - first, D).
-    """
-    first_block = first // block_size
-    ids = list(block_ids[first_block : -(-stop // block_size)])
-    start, length = first - first_block * block_size, stop - first
-    if ids == list(range(ids[0], ids[0] + len(ids))):
-        start += ids[0] * block_size
-        return pool[:, start : start + length]
-    return _gathered(pool, ids, block_size)[:, start : start + length]
-
-
-def _gathered(pool: mx.array, ids: Seq[int], block_size: int) -> mx.array:
-    """A copy of blocks side by side. Shapes: (H, num_slots, D) -> (H, len(ids) * block_size, D)."""
-    heads, num_slots, width = pool.shape
-    # One block of one head is one piece of memory: indices over both copy whole pieces.
-    pieces = pool.reshape(heads * (num_slots // block_size), block_size * width)
-    offsets = mx.arange(heads)[:, None] * (num_slots // block_size)
-    return pieces[offsets + mx.array(ids)].reshape(heads, -1, width)
+    """Attention of one new token of each row, as if rows were heads. Shapes: as in ``attend``."""
+    batch, num_heads, length, width = queries.shape
+    heads = queries.reshape(batch * num_heads, length, width)
+    keys, values = contexts.rows(k_pool), contexts.rows(v_pool)
+    all_sinks = None if sinks is None else mx.tile(sinks, batch)
+    bias = contexts.bias(k_pool.shape[0])
+    out = _attend_tile(heads, [keys], [values], bias, soft_cap, all_sinks)
+    return out.reshape(batch, num_heads, length, -1)
 
 
 def _attend_row(
     queries: mx.array,
-    keys: mx.array,
-    values: mx.array,
+    keys: list[mx.array],
+    values: list[mx.array],
     window: int | None,
     soft_cap: float | None,
     sinks: mx.array | None,
 ) -> mx.array:
     """Attention of one row, a tile of new tokens after the other.
 
-    Shapes: queries (Hq, L, D), keys (Hkv, S, D), values (Hkv, S, Dv) -> (Hq, L, Dv); the queries
-    are of the last L of S tokens.
+    Shapes: queries (Hq, L, D), keys (Hkv, S, D) and values (Hkv, S, Dv) in pieces -> (Hq, L, Dv);
+    the queries are of the last L of S tokens.
     """
-    num_queries, num_keys = queries.shape[1], keys.shape[1]
+    num_queries = queries.shape[1]
+    if num_queries == 1:
+        return _attend_tile(queries, keys, values, None, soft_cap, sinks)
+    all_keys, all_values = _joined(keys), _joined(values)
+    num_keys = all_keys.shape[1]
     tiles = []
     for start in range(0, num_queries, _TILE_TOKENS):
         stop = min(start + _TILE_TOKENS, num_queries)
         last = num_keys - num_queries + stop
         first = _first_visible(last - (stop - start), window)
-        tile = queries[:, start:stop]
-        tiles.append(
-            _attend_tile(tile, keys[:, first:last], values[:, first:last], window, soft_cap, sinks)
-        )
-    return tiles[0] if len(tiles) == 1 else mx.concatenate(tiles, axis=1)
+        seen = [all_keys[:, first:last]], [all_values[:, first:last]]
+        bias = _causal_bias(stop - start, last - first, window)
+        tiles.append(_attend_tile(queries[:, start:stop], *seen, bias, soft_cap, sinks))
+    return _joined(tiles)
+
+
+def _joined(pieces: list[mx.array]) -> mx.array:
+    return pieces[0] if len(pieces) == 1 else mx.concatenate(pieces, axis=1)
 
 
 def _attend_tile(
     queries: mx.array,
-    keys: mx.array,
-    values: mx.array,
-    window: int | None,
+    keys: list[mx.array],
+    values: list[mx.array],
+    bias: mx.array | None,
     soft_cap: float | None,
     sinks: mx.array | None,
 ) -> mx.array:
-    """Softmax attention of the last tokens of a context; shapes as in ``_attend_row``."""
+    """Softmax attention; shapes as in ``_attend_row``, bias broadcast to (Hkv, Hq / Hkv, L, S)."""
     num_heads, length, width = queries.shape
-    num_kv_heads, num_keys, _ = keys.shape
-    grouped = queries.reshape(num_kv_heads, -1, width).astype(keys.dtype)
-    scores = (grouped @ keys.swapaxes(1, 2)).astype(mx.float32)
+    num_kv_heads = keys[0].shape[0]
+    grouped = queries.reshape(num_kv_heads, -1, width).astype(keys[0].dtype)
+    products = [grouped @ piece.swapaxes(1, 2) for piece in keys]
+    scores = products[0] if len(products) == 1 else mx.concatenate(products, axis=-1)
+    scores = scores.astype(mx.float32)
     if soft_cap is not None:
         scores = soft_cap * mx.tanh(scores / soft_cap)
-    if length > 1:
-        shape = (num_heads, length, num_keys)
-        scores = (scores.reshape(shape) + _causal_bias(length, num_keys, window)).reshape(
-            num_kv_heads, -1, num_keys
-        )
-    if length == 1 and sinks is None:
-        # Few numbers: one operation beats a faster exponential in six.
-        out = mx.softmax(scores, axis=-1).astype(values.dtype) @ values
+    if bias is not None:
+        shape = scores.shape
+        scores = (scores.reshape(num_kv_heads, -1, length, shape[-1]) + bias).reshape(shape)
+    if sinks is None and scores.size < _MIN_SCORES_OF_FAST_EXP:
+        out = _weighted_sum(mx.softmax(scores, axis=-1), values)
     else:
         out = _mixed(scores, values, None if sinks is None else mx.repeat(sinks, length))
     return out.reshape(num_heads, length, -1)
 
 
-def _mixed(scores: mx.array, values: mx.array, sinks: mx.array | None) -> mx.array:
+def _mixed(scores: mx.array, values: list[mx.array], sinks: mx.array | None) -> mx.array:
     """Values weighted by the softmax of the scores, sinks included.
 
-    Shapes: scores (H, N, S), values (H, S, Dv), sinks (H * N,) -> (H, N, Dv).
+    Shapes: scores (H, N, S), values (H, S, Dv) in pieces, sinks (H * N,) -> (H, N, Dv).
     """
     peak = scores.max(axis=-1, keepdims=True)
     if sinks is not None:
@@ -157,11 +169,22 @@ def _mixed(scores: mx.array, values: mx.array, sinks: mx.array | None) -> mx.arr
     if sinks is not None:
         total = total + mx.exp(sinks - peak)
     # Dividing after the product touches Dv numbers a query rather than one for every key.
-    return (weights.astype(values.dtype) @ values) / total
+    return _weighted_sum(weights, values) / total
+
+
+def _weighted_sum(weights: mx.array, values: list[mx.array]) -> mx.array:
+    """Shapes: weights (H, N, S), values (H, S, Dv) in pieces -> (H, N, Dv)."""
+    weights = weights.astype(values[0].dtype)
+    if len(values) == 1:
+        return weights @ values[0]
+    ends = list(itertools.accumulate(piece.shape[1] for piece in values))
+    parts = mx.split(weights, ends[:-1], axis=-1)
+    products = [part @ piece for part, piece in zip(parts, values, strict=True)]
+    return functools.reduce(operator.add, products)
 
 
 def _causal_bias(length: int, num_keys: int, window: int | None) -> mx.array:
-    """0 where a query sees a key, else minus infinity. Shapes: returns (length, num_keys)."""
+    """Minus infinity where a query does not see a key. Shapes: returns (length, num_keys)."""
     query = mx.arange(num_keys - length, num_keys)[:, None]
     key = mx.arange(num_keys)[None]
     sees = key <= query

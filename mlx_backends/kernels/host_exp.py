@@ -1,8 +1,8 @@
 """The exponential function for MLX's CPU backend, whose own takes 15 to 25 ns a number.
 
 Cody and Waite's scheme: ``exp(x) = 2^i * 2^f`` with ``i`` the nearest integer to ``x / ln 2``.
-Every step is one that a C++ compiler vectorises, and ``mx.compile`` makes three loops of them: about
-3 ns a number, as exact as ``mx.exp`` (1e-6 relative), which is its readable twin.
+Every step is one that a C++ compiler vectorises, and ``mx.compile`` makes three loops of them:
+about 3 ns a number, as exact as ``mx.exp`` (1e-6 relative), which is its readable twin.
 """
 
 from functools import partial

@@ -6,7 +6,7 @@ layer it replaces, keeps its parameters, and falls back to it where it has no be
 itself is the readable twin.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
@@ -26,17 +26,48 @@ def install(model: nn.Module) -> None:
 
     Subclasses of the known layers keep their own ways.
     """
+    module: Any
     for module in model.modules():
-        if type(module) is nn.RMSNorm:
-            module.__class__ = HostRMSNorm
-        elif type(module) is nn.QuantizedLinear and module.mode == "affine":
-            module.__class__ = HostQuantizedLinear
-        elif type(module) is nn.QuantizedEmbedding and module.mode == "affine":
-            module.__class__ = HostQuantizedEmbedding
-        elif type(module) is nn.RoPE:
-            module.__class__ = HostRoPE
-        elif _is_gated_mlp(type(module)):
-            module.__class__ = _host_gated_mlp(type(module))
+        replacement = _replacement(module)
+        if replacement is not None:
+            module.__class__ = replacement
+
+
+def _replacement(module: nn.Module) -> type[nn.Module] | None:
+    layer = type(module)
+    if layer in _AFFINE and getattr(module, "mode", "affine") == "affine":
+        return _AFFINE[layer]
+    return _host_gated_mlp(layer) if _is_gated_mlp(layer) else _ALWAYS.get(layer)
+
+
+class HostLinear(nn.Linear):
+    """One operation for a batch of one, rather than four."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        if x.ndim != 3 or x.shape[0] != 1:
+            return super().__call__(x)
+        out = x @ _transposed(self)
+        return out + self.bias if "bias" in self else out
+
+
+class HostEmbedding(nn.Embedding):
+    """As ``HostLinear``, for an embedding that is also the head."""
+
+    def as_linear(self, x: mx.array) -> mx.array:
+        if x.ndim != 3 or x.shape[0] != 1:
+            return super().as_linear(x)
+        return x @ _transposed(self)
+
+
+def _transposed(layer: Any) -> mx.array:
+    """The layer's weight as a batch of one transposed matrix: a view, made once for each weight."""
+    source, view = layer.__dict__.get("_transposed", (None, None))
+    if source is not layer.weight:
+        view = layer.weight.T[None]
+        mx.eval(view)
+        # Past the module's own __setattr__, which would take it for a parameter.
+        layer.__dict__["_transposed"] = (layer.weight, view)
+    return view
 
 
 class HostRMSNorm(nn.RMSNorm):
@@ -55,6 +86,10 @@ def _rms_norm(x: mx.array, weight: mx.array, eps: float) -> mx.array:
 
 class HostGatedMLP(nn.Module):
     """``down(silu(gate(x)) * up(x))`` with an exponential several times faster, for many rows."""
+
+    gate_proj: Callable[[mx.array], mx.array]
+    up_proj: Callable[[mx.array], mx.array]
+    down_proj: Callable[[mx.array], mx.array]
 
     def __call__(self, x: mx.array) -> mx.array:
         if x.dtype != mx.float32 or _num_rows(x) < _MIN_ROWS_OF_FAST_EXP:
@@ -122,7 +157,7 @@ def _unpacked(layer: Any, dtype: mx.Dtype) -> mx.array:
 class HostRoPE(nn.RoPE):
     """A multiplication by sines and cosines that all layers of a forward pass share."""
 
-    def __call__(self, x: mx.array, offset: int | mx.array = 0) -> mx.array:
+    def __call__(self, x: mx.array, offset: Any = 0) -> mx.array:
         turns = _turns.get()
         is_plain = x.dtype == mx.float32 and self.dims == x.shape[-1] and not self.traditional
         if turns is None or not is_plain:
@@ -134,7 +169,7 @@ class HostRoPE(nn.RoPE):
         cos, sin, _ = turns[key]
         return x * cos + (x @ _half_swap(self.dims)) * sin
 
-    def _turn(self, x: mx.array, offset: int | mx.array) -> tuple[mx.array, mx.array]:
+    def _turn(self, x: mx.array, offset: Any) -> tuple[mx.array, mx.array]:
         """Factors of each number and of its partner in the other half.
 
         Shapes: x (B, H, L, D) -> twice (B or 1, 1, L, D).
@@ -168,6 +203,18 @@ def one_position() -> Iterator[None]:
 @cache
 def _half_swap(width: int) -> mx.array:
     """The permutation that swaps the halves of a row, as a matrix: one product is one operation."""
-    swap = mx.roll(mx.eye(width), width // 2, axis=0)
+    swap = mx.roll(mx.eye(width), width // 2, 0)
     mx.eval(swap)
     return swap
+
+
+_ALWAYS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: HostLinear,
+    nn.Embedding: HostEmbedding,
+    nn.RMSNorm: HostRMSNorm,
+    nn.RoPE: HostRoPE,
+}
+_AFFINE: dict[type[nn.Module], type[nn.Module]] = {
+    nn.QuantizedLinear: HostQuantizedLinear,
+    nn.QuantizedEmbedding: HostQuantizedEmbedding,
+}

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlx_backends.bench import engine, plots
+from mlx_backends.bench.__main__ import main
 from mlx_backends.bench.peers import MLXLM, MLXBackends
 from mlx_backends.bench.process import SystemProcess, SystemSpec
 from mlx_backends.bench.random_model import SHAPES, make_model
@@ -100,16 +101,16 @@ def test_the_command_line_passes_its_arguments_on():
 
 
 @pytest.mark.slow
-def test_smoke(tmp_path):
-    record = engine.run(
-        engine.Options(device="cpu", suite="smoke", rounds=1, report=lambda _: None)
-    )
-    record.write(tmp_path / "out.json")
-    content = json.loads((tmp_path / "out.json").read_text())
+def test_smoke(tmp_path, folder, capsys):
+    output = tmp_path / "out.json"
+    arguments = ["--device", "cpu", "--suite", "smoke", "--model", str(folder), "--rounds", "1"]
+    assert main(["engine", *arguments, "--json", str(output)]) == 0
+    content = json.loads(output.read_text())
     assert len(content["comparisons"]) == 3
     for comparison in content["comparisons"]:
         assert set(comparison["ratios"]) == set(comparison["results"]) - {engine.OURS}
     assert content["environment"]["mlx-lm"]
+    assert "64 seen before" in capsys.readouterr().out
 
 
 def test_plots(tmp_path):

@@ -63,7 +63,7 @@ def assert_as_plain(case, *, window=None, soft_cap=None, sinks=None, dtype=mx.fl
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_any_shape_agrees_with_the_plain_twin(data):
-    num_new = data.draw(st.sampled_from([1, 2, 7, 65]))
+    num_new = data.draw(st.sampled_from([1, 1, 2, 7, 65]))
     lengths = data.draw(st.lists(st.integers(num_new, num_new + 90), min_size=1, max_size=3))
     group = data.draw(st.sampled_from([1, 2, 3]))
     num_kv_heads = data.draw(st.sampled_from([1, 2]))
@@ -103,6 +103,26 @@ def test_long_context(num_new):
     assert_as_plain(case)
 
 
+@pytest.mark.parametrize("window", [None, 100, 300])
+@pytest.mark.parametrize("num_new", [1, 3])
+def test_a_few_long_runs(num_new, window):
+    """A prompt that was found in the cache, and blocks of its own behind it."""
+    rng = np.random.default_rng(4)
+    length = 450
+    case = random_case(
+        rng,
+        num_kv_heads=2,
+        group=2,
+        width=16,
+        value_width=8,
+        num_new=num_new,
+        lengths=[length],
+        consecutive=True,
+    )
+    tables = [[*range(12, 22), *range(1, 12), *range(22, 30)]]
+    assert_as_plain((*case[:3], tables, [length]), window=window)
+
+
 @pytest.mark.parametrize(("dtype", "atol"), [(mx.float16, 2e-3), (mx.bfloat16, 1.5e-2)])
 def test_half_precision_pools(dtype, atol):
     rng = np.random.default_rng(1)
@@ -117,6 +137,31 @@ def test_half_precision_pools(dtype, atol):
         consecutive=False,
     )
     assert_as_plain(case, dtype=dtype, atol=atol)
+
+
+def test_what_another_sequence_left_behind_is_not_read():
+    """Slots after a row's last token hold NaN, as after a model that failed."""
+    rng = np.random.default_rng(5)
+    case = random_case(
+        rng,
+        num_kv_heads=2,
+        group=2,
+        width=8,
+        value_width=8,
+        num_new=1,
+        lengths=[5, 33, 20],
+        consecutive=False,
+    )
+    _, k_pool, v_pool, tables, lengths = case
+    used = {
+        table[p // BLOCK] * BLOCK + p % BLOCK
+        for table, length in zip(tables, lengths, strict=True)
+        for p in range(length)
+    }
+    unused = [slot for slot in range(k_pool.shape[1]) if slot not in used]
+    k_pool[:, unused] = np.nan
+    v_pool[:, unused] = np.nan
+    assert_as_plain(case)
 
 
 def test_scores_that_overflow_a_naive_softmax():

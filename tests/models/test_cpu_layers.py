@@ -54,6 +54,31 @@ class TestQuantizedLayers:
         assert_close(swapped.embedding.as_linear(x), plain.embedding.as_linear(x))
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 64), (1, 5, 64), (3, 1, 64), (4, 64)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear(shape, bias):
+    plain = nn.Linear(64, 96, bias=bias)
+    swapped = nn.Linear(64, 96, bias=bias)
+    swapped.update(plain.parameters())
+    cpu_layers.install(swapped)
+    x = mx.random.normal(shape)
+    assert_close(swapped(x), plain(x), 1e-6)
+    swapped.weight = plain.weight * 2  # as an adapter that is merged
+    plain.weight = plain.weight * 2
+    assert_close(swapped(x), plain(x), 1e-6)
+
+
+def test_head_of_a_tied_embedding():
+    plain, swapped = nn.Embedding(50, 64), nn.Embedding(50, 64)
+    swapped.update(plain.parameters())
+    cpu_layers.install(swapped)
+    for shape in ((1, 1, 64), (1, 5, 64), (3, 1, 64)):
+        x = mx.random.normal(shape)
+        assert_close(swapped.as_linear(x), plain.as_linear(x), 1e-6)
+    ids = mx.array([[3, 49]])
+    assert mx.array_equal(swapped(ids), plain(ids))
+
+
 def test_norms_of_two_widths_and_epsilons():
     plain, swapped = pair()
     for shape in ((1, 1, 96), (2, 7, 96), (3, 96)):

@@ -5,6 +5,9 @@ On a CPU the blocks of a run are one view of the pool, which attention reads wit
 
 from collections.abc import Iterator
 
+# Room that a new run leaves for the sequence before it, where there is so much.
+_SPARE_BLOCKS = 64
+
 
 class FreeRuns:
     """A set of free block ids. ``add`` and ``take`` cost O(1) a block.
@@ -43,8 +46,9 @@ class FreeRuns:
         Args:
             count: How many.
             after: The sequence's last block; the ids go on from it where they can.
-            room: Blocks that the sequence will need in all. A new run begins in the middle of a
-                large gap, less half of this, so that the sequence before the gap can grow too.
+            room: Blocks that the sequence will need soon. A new run leaves a gap after the run
+                before it, so that the sequence there can grow too, and no larger one: a pool that
+                grows up to the highest id in use stays small.
         """
         taken: list[int] = []
         if after is not None and after + 1 in self._length_of:
@@ -52,7 +56,8 @@ class FreeRuns:
         while len(taken) < count:
             start = self._start_of_large_run()
             missing = count - len(taken)
-            offset = max(0, self._length_of[start] - max(room, missing)) // 2
+            spare = max(0, self._length_of[start] - max(room, missing)) // 2
+            offset = min(max(room, _SPARE_BLOCKS), spare) if start else 0
             taken += self._cut(start, offset, missing)
         return taken
 

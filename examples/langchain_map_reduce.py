@@ -15,9 +15,13 @@ REPORTS = [
 QUESTION = "Which port does the server in Oslo listen on?"
 
 
+def _asked_of(passages: list[str]) -> list[dict[str, str]]:
+    return grounded_messages(QUESTION, passages)
+
+
 def main(model: str = "bundled") -> str:
     llm = ChatMLX(model=model, temperature=0, max_tokens=48) | StrOutputParser()
-    ask = RunnableLambda(lambda passages: grounded_messages(QUESTION, passages)) | llm
+    ask = RunnableLambda(_asked_of) | llm
     findings = ask.batch([[report] for report in REPORTS])
     relevant = [
         report for report, finding in zip(REPORTS, findings, strict=True) if finding != REFUSAL

@@ -12,7 +12,8 @@ MANUAL = {
 
 def main(model: str = "bundled") -> list[str]:
     passages = [
-        CitableBlock(title=name, source=name, content=text) for name, text in MANUAL.items()
+        CitableBlock(title=name, source=name, content=[TextBlock(text=text)])
+        for name, text in MANUAL.items()
     ]
     question = TextBlock(text="How long are log files kept?")
     llm = MLXLLM(model=model, temperature=0, max_tokens=48)
@@ -20,7 +21,8 @@ def main(model: str = "bundled") -> list[str]:
     print(message.content)
     citations = [block for block in message.blocks if isinstance(block, CitationBlock)]
     for citation in citations:
-        print(f"  {citation.source}: {citation.cited_content.text}")
+        cited = citation.cited_content
+        print(f"  {citation.source}: {cited.text if isinstance(cited, TextBlock) else cited}")
     return [citation.source for citation in citations]
 
 

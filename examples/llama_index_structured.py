@@ -17,9 +17,9 @@ def main(model: str = "bundled") -> dict:
     llm = MLXLLM(model=model, temperature=0, max_tokens=64)
     prompt = PromptTemplate("{text}\n\nAnswer as JSON.")
     text = "The default port of Alder is 8000."
-    for port in llm.stream_structured_predict(Port, prompt, text=text):
-        print(port)
-    return port.model_dump()
+    ports = list(llm.stream_structured_predict(Port, prompt, text=text))
+    print(*ports, sep="\n")
+    return ports[-1].model_dump()
 
 
 if __name__ == "__main__":

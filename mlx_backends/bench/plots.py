@@ -44,9 +44,7 @@ def _draw_lines(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError(
-            "Plots need matplotlib: pip install 'mlx-backends[bench]'"
-        ) from error
+        raise MissingExtraError("matplotlib", "bench") from error
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     lines: dict[str, list[tuple[float, float]]] = {}

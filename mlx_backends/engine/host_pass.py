@@ -37,7 +37,7 @@ class HostPass:
             for ids, start in zip(block_ids, starts, strict=True)
         ]
         self._slot_array = _slot_array(self._slots) if len(starts) >= _MIN_SCATTER_ROWS else None
-        self.offset = starts[0] if len(starts) == 1 else mx.array(starts, dtype=mx.int32)
+        self.offset = starts[0] if len(starts) == 1 else mx.array(list(starts), mx.int32)
 
     def attend(
         self,

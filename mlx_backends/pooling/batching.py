@@ -45,7 +45,7 @@ def pad(sequences: Sequence[Sequence[int]]) -> NDArray[np.int32]:
     return token_ids
 
 
-def token_mask(sequences: Sequence[Sized]) -> NDArray[np.bool_]:
+def token_mask(sequences: Sequence[Sized]) -> np.ndarray:
     """True at tokens and False at the padding of ``pad``. Shape as there."""
     longest = max([1, *map(len, sequences)])
     return np.arange(longest) < np.array([len(sequence) for sequence in sequences])[:, None]

@@ -213,4 +213,4 @@ def _ranked(
     documents: Sequence[str], scores: NDArray[np.float32], top_n: int | None
 ) -> list[Reranked]:
     order = np.argsort(-scores, kind="stable")[:top_n]
-    return [Reranked(int(i), float(scores[i]), documents[i]) for i in order]
+    return [Reranked(i, float(scores[i]), documents[i]) for i in map(int, order)]

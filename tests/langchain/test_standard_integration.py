@@ -1,7 +1,7 @@
 """LangChain's own conformance suites on the bundled models, through the real engine.
 
-Nothing is overridden and nothing is expected to fail. What the suites assert weakly is asserted
-strongly in ``test_standard_strong.py``.
+Nothing is overridden and nothing is marked as expected to fail. What the suites assert weakly is
+asserted strongly in ``test_chat_models.py`` and ``test_constrained.py``.
 """
 
 import uuid

@@ -22,6 +22,7 @@ class Counters:
     preemptions: int = 0
     steps: int = 0
     decode_steps: int = 0
+    largest_batch: int = 0
     host_s: float = 0.0
     wait_s: float = 0.0
 
@@ -29,6 +30,7 @@ class Counters:
         """Count what a step was planned to do."""
         self.steps += not step.is_empty
         self.decode_steps += bool(step.decode)
+        self.largest_batch = max(self.largest_batch, len(step.decode))
         self.preemptions += len(step.preempted)
         for chunk in step.prefill:
             self.prompt_tokens += chunk.stop - chunk.start
@@ -51,6 +53,7 @@ class Counters:
             preemptions=self.preemptions,
             steps=self.steps,
             decode_steps=self.decode_steps,
+            largest_batch=self.largest_batch,
             host_s=self.host_s,
             wait_s=self.wait_s,
             blocks_in_use=blocks.num_in_use,

@@ -29,6 +29,7 @@ class EngineStats:
         preemptions: How often a sequence lost its KV entries to another.
         steps: Steps of prefill, decode or both.
         decode_steps: Steps that drew a token for running sequences.
+        largest_batch: Most sequences that one of these drew a token for.
         host_s: Seconds spent in planning and launching steps.
         wait_s: Seconds spent in waiting for tokens that were launched.
         blocks_in_use: Blocks of the KV pool that running sequences hold.
@@ -52,6 +53,7 @@ class EngineStats:
     preemptions: int = 0
     steps: int = 0
     decode_steps: int = 0
+    largest_batch: int = 0
     host_s: float = 0.0
     wait_s: float = 0.0
     blocks_in_use: int = 0

@@ -14,7 +14,7 @@ from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, SecretStr
 
 from mlx_backends.engine.prepared_chat import (
@@ -24,6 +24,7 @@ from mlx_backends.engine.prepared_chat import (
     prepare_chat,
 )
 from mlx_backends.engine.profile import local_profile
+from mlx_backends.langchain._batching import all_at_once
 from mlx_backends.langchain._chat_call import ChatOptions, Reply
 from mlx_backends.langchain._messages import to_chat_messages
 from mlx_backends.langchain._options import EngineOptions
@@ -170,6 +171,34 @@ class ChatMLX(EngineOptions, BaseChatModel):
             **self.template_options,
         )
         return len(ids)
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Answer many conversations as one continuous batch.
+
+        Args:
+            inputs: The conversations.
+            config: Its ``max_concurrency`` hands so many to the engine at a time; all by default.
+            return_exceptions: Return the error of a conversation in place of its answer.
+            kwargs: Options of each call.
+        """
+        configs = all_at_once(config, len(inputs))
+        return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+
+    def batch_as_completed(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        inputs: Sequence[LanguageModelInput],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[tuple[int, AIMessage | Exception]]:
+        """As ``batch``; each answer comes as soon as it is there, with its place in ``inputs``."""
+        return super().batch_as_completed(inputs, all_at_once(config, len(inputs)), **kwargs)
 
     def _generate(
         self,

@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import GenerationChunk, LLMResult
+from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict, PrivateAttr
 
 from mlx_backends.engine.prepared import PreparedRequest, aresults, results
 from mlx_backends.engine.prepared_chat import given_grammar
 from mlx_backends.langchain import _results
+from mlx_backends.langchain._batching import all_at_once
 from mlx_backends.langchain._options import EngineOptions
 
 # What a call says about its run, not about its answer.
@@ -50,6 +53,15 @@ class MLXLLM(EngineOptions, BaseLLM):
     def _identifying_params(self) -> dict[str, Any]:
         called = {} if self._call_options is None else {"call_options": self._call_options}
         return {**super()._identifying_params, **called}
+
+    def batch_as_completed(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        inputs: Sequence[LanguageModelInput],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[tuple[int, str | Exception]]:
+        """Complete many prompts as one continuous batch, each given back as soon as it is there."""
+        return super().batch_as_completed(inputs, all_at_once(config, len(inputs)), **kwargs)
 
     def generate(
         self, prompts: list[str], stop: list[str] | None = None, *args: Any, **kwargs: Any

@@ -37,6 +37,8 @@ class TextReranker(Protocol):
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray": ...
 
+    async def ascores(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray": ...
+
 
 class _RerankerOptions(BaseModel):
     """Which reranker to ask. The constructor loads nothing."""
@@ -123,6 +125,11 @@ class MLXCrossEncoder(_RerankerOptions, BaseCrossEncoder):
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         return self._reranker().scores(text_pairs).tolist()
+
+    async def ascore(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """As ``score``, without blocking the event loop."""
+        reranker = await asyncio.to_thread(self._reranker)
+        return (await reranker.ascores(text_pairs)).tolist()
 
 
 def _scored(documents: Sequence[Document], ranked: "Sequence[Reranked]") -> list[Document]:

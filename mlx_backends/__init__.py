@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         ModelLoadError,
         ModelNotFoundError,
         NumericalError,
+        OutputError,
         OverloadedError,
+        QuantizationError,
         RequestError,
         TokenIdError,
         UnsupportedModelError,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from mlx_backends.grammar.spec import Grammar
     from mlx_backends.pooling.embedder import Embedder
     from mlx_backends.pooling.reranker import Reranked, Reranker
+    from mlx_backends.quantization.config import QuantizationConfig
+    from mlx_backends.quantization.folder import quantize_model
     from mlx_backends.registry import load
 
 _MODULES = {
@@ -80,7 +84,9 @@ _MODULES = {
         "ModelLoadError",
         "ModelNotFoundError",
         "NumericalError",
+        "OutputError",
         "OverloadedError",
+        "QuantizationError",
         "RequestError",
         "TokenIdError",
         "UnsupportedModelError",
@@ -88,6 +94,8 @@ _MODULES = {
     "grammar.spec": ("Grammar",),
     "pooling.embedder": ("Embedder",),
     "pooling.reranker": ("Reranked", "Reranker"),
+    "quantization.config": ("QuantizationConfig",),
+    "quantization.folder": ("quantize_model",),
     "registry": ("load",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -116,7 +124,10 @@ __all__ = [
     "ModelLoadError",
     "ModelNotFoundError",
     "NumericalError",
+    "OutputError",
     "OverloadedError",
+    "QuantizationConfig",
+    "QuantizationError",
     "Request",
     "RequestError",
     "RequestMetrics",
@@ -131,6 +142,7 @@ __all__ = [
     "Usage",
     "__version__",
     "load",
+    "quantize_model",
 ]
 
 # MLX binds its BLAS when it is first imported, so a faster one has to be in place before that.

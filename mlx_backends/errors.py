@@ -7,7 +7,9 @@ MLXBackendsError
 │   ├── ModelNotFoundError (FileNotFoundError)
 │   ├── ModelLoadError                    the folder's files are malformed or do not fit together
 │   ├── UnsupportedModelError             a well-formed model that this engine cannot run
-│   └── ChatTemplateError                 the template is missing, unsafe, too slow or raised
+│   ├── ChatTemplateError                 the template is missing, unsafe, too slow or raised
+│   └── QuantizationError                 the model cannot be quantized in this way
+├── OutputError (OSError)                 a result cannot be written; nothing half is left
 ├── RequestError (ValueError)             what the caller asked for cannot be served
 │   ├── ContextLengthError                the prompt does not fit the context window
 │   ├── GrammarError                      a grammar is malformed, too complex or cannot be met
@@ -63,6 +65,14 @@ class UnsupportedModelError(ModelError):
 
 class ChatTemplateError(ModelError):
     """The chat template is missing, unsafe, ran too long or raised."""
+
+
+class QuantizationError(ModelError):
+    """The model cannot be quantized in this way."""
+
+
+class OutputError(MLXBackendsError, OSError):
+    """A result cannot be written: it exists already, or the disk is full or read-only."""
 
 
 class RequestError(MLXBackendsError, ValueError):

@@ -12,11 +12,12 @@ from mlx_backends.cli.chat import chat
 from mlx_backends.cli.doctor import doctor
 from mlx_backends.cli.embed import embed
 from mlx_backends.cli.models import models
+from mlx_backends.cli.quantize import quantize
 from mlx_backends.cli.rerank import rerank
 
 app = typer.Typer(
     name="mlx-backends",
-    help="Local language models on MLX: ask documents, chat, embed, rerank.",
+    help="Local language models on MLX: ask documents, chat, embed, rerank, quantize.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,6 +28,7 @@ app.command()(embed)
 app.command()(rerank)
 app.command()(doctor)
 app.command()(models)
+app.command()(quantize)
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_PASSED_ON)(bench)
 

@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten, tree_map
 
 from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
-from mlx_backends.models import cpu_layers, safetensors
+from mlx_backends.models import cpu_layers, rounded_inputs, safetensors
 
 # MLX's CPU backend multiplies quantized matrices slower than dense ones, so small models are
 # unpacked once (docs/architecture.md).
@@ -64,16 +64,13 @@ def load_language_model(
         UnsupportedModelError: mlx-lm has no such architecture, or the device is missing.
         MemoryLimitError: The weights alone exceed the budget.
     """
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
-        raise ModelLoadError(f"{folder} holds no model*.safetensors.")
-    for file in files:
-        safetensors.validate(file)
-    _check_budget(folder, sum(file.stat().st_size for file in files), memory_limit_bytes)
+    _check_budget(folder, _file_bytes(folder), memory_limit_bytes)
     chosen = pick_device(device)
     with use_device(chosen):
-        model = _build(folder)
+        model, config = read_model(folder)
+        rounded_inputs.replace_unsupported(model, config)
         _prepare_for_device(model, chosen, dtype)
+        rounded_inputs.install_from_config(model, config)
         mx.eval(model.parameters())
     weight_bytes = _parameter_bytes(model)
     _check_budget(folder, weight_bytes, memory_limit_bytes)
@@ -89,18 +86,36 @@ def _check_budget(folder: Path, weight_bytes: int, limit: int | None) -> None:
         )
 
 
-def _build(folder: Path) -> nn.Module:
-    """mlx-lm's model with lazily read weights."""
+def read_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """mlx-lm's model with weights that are read when they are first used, and ``config.json``.
+
+    Raises:
+        ModelLoadError: A file is missing or malformed, or the weights do not fit the config.
+        UnsupportedModelError: mlx-lm has no such architecture.
+    """
+    for file in _weight_files(folder):
+        safetensors.validate(file)
     with _kept_file_limit():
         from mlx_lm.utils import load_model
     try:
-        return load_model(folder, lazy=True, trust_remote_code=False)[0]
+        return load_model(folder, lazy=True, trust_remote_code=False)
     except Exception as error:  # mlx-lm raises whatever the model class meets
         if "not supported" in str(error):
             raise UnsupportedModelError(f"{folder}: {error}") from error
         raise ModelLoadError(
             f"{folder} could not be loaded: {type(error).__name__}: {error!s:.500}"
         ) from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise ModelLoadError(f"{folder} holds no model*.safetensors.")
+    return files
+
+
+def _file_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in _weight_files(folder))
 
 
 def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> None:

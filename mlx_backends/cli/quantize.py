@@ -1,0 +1,70 @@
+"""``mlx-backends quantize``: a model folder in, a smaller one out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlx_backends.cli._console import progress_bar, reports_errors
+from mlx_backends.quantization.config import QuantizationConfig
+
+
+@reports_errors
+def quantize(
+    model: Annotated[str, typer.Argument(help="Folder, Hub id or 'bundled'.")],
+    out: Annotated[Path, typer.Option(help="New folder; it appears when all of it is written.")],
+    method: Annotated[str, typer.Option(help="ptq, dynamic, static or qat.")] = "ptq",
+    bits: Annotated[int | None, typer.Option(help="Bits of a weight: 2, 3, 4, 5, 6, 8.")] = None,
+    algorithm: Annotated[str, typer.Option(help="Of ptq: rtn, awq, gptq or mixed.")] = "rtn",
+    mode: Annotated[str, typer.Option(help="affine, mxfp4, mxfp8 or nvfp4.")] = "affine",
+    group_size: Annotated[int | None, typer.Option(help="Weights that share a scale.")] = None,
+    embedding_bits: Annotated[int | None, typer.Option(help="Of embeddings and head.")] = None,
+    activation_bits: Annotated[int | None, typer.Option(help="Of activations.")] = None,
+    target_bits: Annotated[
+        float | None, typer.Option(help="With mixed: bits a weight that all may take.")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Text, or JSON lines with 'text' or 'messages', like the model's use."),
+    ] = None,
+    observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "percentile",
+    dequantize: Annotated[
+        bool, typer.Option("--dequantize", help="Unpack a quantized model first.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
+) -> None:
+    """Quantize a model; the result loads here and, weights only, in mlx-lm."""
+    config = QuantizationConfig.from_dict(
+        {
+            "method": method,
+            "weight_bits": bits,
+            "algorithm": algorithm,
+            "mode": mode,
+            "group_size": group_size,
+            "embedding_bits": embedding_bits,
+            "activation_bits": activation_bits,
+            "target_bits": target_bits,
+            "observer": observer,
+            "calibration_data": _calibration_data(calibration, model),
+        }
+    )
+    # Here, not at the top: MLX takes half a second to import.
+    from mlx_backends.quantization.folder import quantize_model
+
+    with progress_bar("Quantizing") as on_progress:
+        done = quantize_model(
+            model, out, config, force=force, dequantize=dequantize, on_progress=on_progress
+        )
+    typer.echo(
+        f"{done.folder}: {done.weight_bytes / 1e6:,.1f} MB from {done.source_bytes / 1e6:,.1f} MB, "
+        f"{done.bits_per_weight:.2f} bits a weight, {done.seconds:.1f} s, peak memory "
+        f"{done.peak_memory_bytes / 1e6:,.0f} MB"
+    )
+
+
+def _calibration_data(path: Path | None, model: str) -> Any:
+    if path is None:
+        return None
+    from mlx_backends.quantization.texts import read_texts
+
+    return read_texts(path, model)

@@ -1,0 +1,28 @@
+"""Quantization of weights and activations: after training, with calibration, and in training.
+
+``quantize`` works on a model in memory, ``quantize_model`` on a folder. Names load at first use:
+the configuration alone needs no MLX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlx_backends.quantization.config import QuantizationConfig
+    from mlx_backends.quantization.folder import QuantizedFolder, quantize_model
+    from mlx_backends.quantization.methods import quantize
+
+_HOME = {
+    "QuantizationConfig": "config",
+    "QuantizedFolder": "folder",
+    "quantize": "methods",
+    "quantize_model": "folder",
+}
+
+__all__ = ["QuantizationConfig", "QuantizedFolder", "quantize", "quantize_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,214 @@
+"""``quantize_model``: from a model folder to a quantized one that mlx-lm and the engine load."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_map
+
+from mlx_backends.errors import ModelLoadError, OutputError, QuantizationError
+from mlx_backends.models import safetensors
+from mlx_backends.models.loader import read_model
+from mlx_backends.models.source import model_folder
+from mlx_backends.quantization import ptq
+from mlx_backends.quantization.calibration import token_rows
+from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.layers import arrays, describe
+from mlx_backends.quantization.methods import apply
+from mlx_backends.quantization.new_folder import new_folder
+from mlx_backends.text.tokenizer import Tokenizer
+
+SHARD_BYTES = 2**30
+OnProgress = Callable[[int, int], None]
+_OWN_FILES = ("config.json", "model.safetensors.index.json")
+_KEPT_SUFFIXES = (".json", ".jinja", ".model", ".tiktoken", ".txt")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedFolder:
+    """What was written.
+
+    Attributes:
+        folder: The new model folder.
+        source_bytes: Bytes of the weights before.
+        weight_bytes: Bytes of the weights in the folder.
+        bits_per_weight: Bits that a weight takes, scales included.
+        seconds: How long it took.
+        peak_memory_bytes: Highest memory of MLX meanwhile.
+    """
+
+    folder: Path
+    source_bytes: int
+    weight_bytes: int
+    bits_per_weight: float
+    seconds: float
+    peak_memory_bytes: int
+
+
+def quantize_model(
+    source: str | Path,
+    destination: str | Path,
+    config: QuantizationConfig,
+    *,
+    force: bool = False,
+    dequantize: bool = False,
+    on_progress: OnProgress | None = None,
+) -> QuantizedFolder:
+    """Quantize a model folder into a new one.
+
+    Rounding to nearest reads and writes one tensor after the other: memory stays near the size of
+    one shard of the result. The other methods run the model, and hold it whole, in float32 on a
+    CPU.
+
+    Args:
+        source: Folder, Hub id or ``bundled``.
+        destination: New folder; it appears when all of it is written.
+        config: How. Texts as calibration data are encoded with the model's tokenizer.
+        force: Replace a destination that exists.
+        dequantize: Unpack a model that is quantized already; its weights stay rounded.
+        on_progress: Called with the number of tensors written and of all.
+
+    Raises:
+        ConfigError: The configuration or its calibration data is not usable.
+        ModelError: The source cannot be read, or cannot be quantized in this way.
+        OutputError: The destination exists, or the disk is full or read-only.
+    """
+    started = time.perf_counter()
+    folder = model_folder(str(source), "lm")
+    if Path(destination).expanduser().resolve() == folder.resolve():
+        raise OutputError(f"{destination} is the source itself; name another folder.")
+    mx.reset_peak_memory()
+    with new_folder(Path(destination), force=force) as partial:
+        quantized = _quantized(folder, config, dequantize)
+        weight_bytes = _write_weights(quantized.weights, partial, on_progress)
+        _copy_small_files(folder, partial)
+        _write_json(partial / "config.json", quantized.settings)
+    return QuantizedFolder(
+        folder=Path(destination),
+        source_bytes=sum(path.stat().st_size for path in folder.glob("model*.safetensors")),
+        weight_bytes=weight_bytes,
+        bits_per_weight=weight_bytes * 8 / quantized.num_weights,
+        seconds=time.perf_counter() - started,
+        peak_memory_bytes=mx.get_peak_memory(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Quantized:
+    """A quantized model's arrays, mostly not computed yet, and its ``config.json``."""
+
+    weights: dict[str, mx.array]
+    settings: dict[str, Any]
+    num_weights: int
+
+
+def _quantized(folder: Path, config: QuantizationConfig, dequantize: bool) -> _Quantized:
+    model, settings = read_model(folder)
+    if settings.get("quantization") and not dequantize:
+        raise QuantizationError(
+            f"{folder} is quantized already. Quantize the original model, or unpack this one "
+            "first (dequantize=True, --dequantize): its weights stay as rounded as they are."
+        )
+    for name in ("quantization", "quantization_config"):
+        settings.pop(name, None)
+    ptq.unpack(model)
+    num_weights = sum(array.size for _, array in arrays(model))
+    stored = _stored_type(model)
+    # Forward passes are fastest in float32 on a CPU; rounding to nearest needs none.
+    runs_model = config.needs_calibration and mx.default_device() == mx.Device(mx.cpu)
+    _cast(model, mx.float32 if runs_model else stored)
+    config = _with_token_ids(config, folder)
+    settings |= apply(model, config)
+    _cast(model, stored)
+    settings["quantization"] = describe(model, config)
+    settings["quantization_config"] = settings["quantization"]  # where the Hub looks
+    return _Quantized(dict(arrays(model)), settings, num_weights)
+
+
+def _stored_type(model: nn.Module) -> mx.Dtype:
+    """The type of what is not packed: the model's own 16-bit type, or bfloat16.
+
+    Scales in float32 would cost as much again as a 1-bit weight in groups of 64.
+    """
+    types = [array.dtype for _, array in arrays(model)]
+    return mx.float16 if mx.float16 in types else mx.bfloat16
+
+
+def _cast(model: nn.Module, dtype: mx.Dtype) -> None:
+    def cast(array: Any) -> Any:
+        return array.astype(dtype) if mx.issubdtype(array.dtype, mx.floating) else array
+
+    model.update(tree_map(cast, model.parameters()))
+
+
+def _with_token_ids(config: QuantizationConfig, folder: Path) -> QuantizationConfig:
+    if not config.needs_calibration:
+        return config
+    tokenizer = Tokenizer.from_folder(folder)
+    return replace(config, calibration_data=token_rows(config.calibration_data, tokenizer.encode))
+
+
+def _write_weights(
+    weights: dict[str, mx.array], folder: Path, on_progress: OnProgress | None
+) -> int:
+    """Compute and write the arrays, emptying ``weights``; returns their bytes."""
+    shards = _shards(weights)
+    places: dict[str, str] = {}
+    num_bytes = 0
+    for number, names in enumerate(shards, 1):
+        file = (
+            "model.safetensors"
+            if len(shards) == 1
+            else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        )
+        shard: dict[str, mx.array] = {}
+        for name in names:
+            shard[name] = weights.pop(name)
+            mx.eval(shard[name])
+            places[name] = file
+            if on_progress:
+                on_progress(len(places), len(places) + len(weights))
+        _write_shard(folder / file, shard)
+        num_bytes += sum(array.nbytes for array in shard.values())
+    if len(shards) > 1:
+        index = {"metadata": {"total_size": num_bytes}, "weight_map": places}
+        _write_json(folder / "model.safetensors.index.json", index)
+    return num_bytes
+
+
+def _shards(weights: dict[str, mx.array]) -> list[list[str]]:
+    """Names of the arrays of each file, of up to ``SHARD_BYTES`` or one array."""
+    shards: list[list[str]] = []
+    size = SHARD_BYTES
+    for name, array in weights.items():
+        if size + array.nbytes > SHARD_BYTES and (not shards or shards[-1]):
+            shards.append([])
+            size = 0
+        shards[-1].append(name)
+        size += array.nbytes
+    return shards
+
+
+def _write_shard(path: Path, shard: dict[str, mx.array]) -> None:
+    try:
+        mx.save_safetensors(str(path), shard, metadata={"format": "mlx"})
+        safetensors.validate(path)
+    except (RuntimeError, ModelLoadError) as error:  # MLX does not tell a full disk apart
+        raise OutputError(f"{path.name} could not be written whole: {error}") from error
+
+
+def _copy_small_files(source: Path, target: Path) -> None:
+    """Tokenizer, templates and the like; never code."""
+    for path in source.iterdir():
+        if path.is_file() and path.suffix in _KEPT_SUFFIXES and path.name not in _OWN_FILES:
+            shutil.copyfile(path, target / path.name)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,112 @@
+"""``quantize``: any model in memory, by any method that needs no training."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_unflatten
+
+from mlx_backends.errors import ConfigError, QuantizationError
+from mlx_backends.models import rounded_inputs
+from mlx_backends.quantization import ptq
+from mlx_backends.quantization.calibration import model_inputs, token_rows
+from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.layers import arrays
+from mlx_backends.quantization.ranges import find_scales
+
+
+def quantize(model: nn.Module, config: QuantizationConfig | Mapping[str, Any]) -> nn.Module:
+    """A quantized copy of a model; the model itself stays as it is.
+
+    Args:
+        model: Any MLX module with linear or embedding layers.
+        config: How; a mapping is read by ``QuantizationConfig.from_dict``.
+
+    Raises:
+        ConfigError: The configuration or its calibration data is not usable.
+        QuantizationError: The model cannot be quantized in this way.
+    """
+    if not isinstance(config, QuantizationConfig):
+        config = QuantizationConfig.from_dict(config)
+    if config.method == "qat":
+        raise ConfigError("method='qat' needs training data; it has no form in memory yet.")
+    twin = twin_of(model)
+    apply(twin, config)
+    return twin
+
+
+def twin_of(model: nn.Module) -> nn.Module:
+    """A copy whose layers are new and whose arrays are the same."""
+    return copy.deepcopy(model, {id(array): array for _, array in arrays(model)})
+
+
+def apply(model: nn.Module, config: QuantizationConfig) -> dict[str, Any]:
+    """Quantize in place, by a method that needs no training.
+
+    Returns:
+        What ``config.json`` says besides the ``quantization`` section.
+    """
+    if config.method == "ptq":
+        _round_weights(model, config)
+        return {}
+    scales = None
+    if config.method == "static":
+        batches = model_inputs(config.calibration_data)
+        scales = find_scales(model, batches, config.observer, config.percentile)
+        scales = {name: s for name, s in scales.items() if _is_chosen(name, config)}
+    ptq.round_to_nearest(model, config)
+    if config.mode == "affine":
+        _round_inputs(model, scales, config)
+        section: dict[str, Any] = {"method": config.method, "bits": config.activation_bits}
+        return {rounded_inputs.KEY: section if scales is None else section | {"scales": scales}}
+    _use_format(model, config)
+    return {rounded_inputs.NATIVE_KEY: True}
+
+
+def product_of(model: nn.Module) -> str:
+    """How a model multiplies rounded activations, in words for a report."""
+    layers = list(model.modules())
+    if any(isinstance(layer, nn.QQLinear) for layer in layers):
+        return "low-precision product (mx.qqmm)"
+    if any(isinstance(layer, rounded_inputs.RoundedInput) for layer in layers):
+        return "simulated in floating point"
+    return "full activations"
+
+
+def _round_weights(model: nn.Module, config: QuantizationConfig) -> None:
+    if config.algorithm == "rtn":
+        ptq.round_to_nearest(model, config)
+        return
+    rows = token_rows(config.calibration_data, None)
+    {"awq": ptq.awq, "gptq": ptq.gptq, "mixed": ptq.mixed}[config.algorithm](model, rows, config)
+
+
+def _is_chosen(name: str, config: QuantizationConfig) -> bool:
+    return not any(part in name for part in config.exclude)
+
+
+def _round_inputs(
+    model: nn.Module, scales: dict[str, float] | None, config: QuantizationConfig
+) -> None:
+    if scales is None and config.exclude:
+        raise ConfigError("method='dynamic' rounds every linear layer's input: leave out exclude=.")
+    rounded_inputs.install(model, scales)
+
+
+def _use_format(model: nn.Module, config: QuantizationConfig) -> None:
+    """Quantize inputs in the weights' format: natively where the device can, else simulated."""
+    found = tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
+    linear = [(name, layer) for name, layer in found if isinstance(layer, nn.QuantizedLinear)]
+    biased = [name for name, layer in linear if "bias" in layer]
+    if biased:
+        raise QuantizationError(
+            f"mode={config.mode!r} with activations takes linear layers without a bias; "
+            f"{biased[0]!r} has one. Use mode='affine'."
+        )
+    if rounded_inputs.has_native_product(config.mode):
+        model.update_modules(
+            tree_unflatten([(name, rounded_inputs.native(layer)) for name, layer in linear])
+        )
+    else:
+        rounded_inputs.install(model, None, mode=config.mode)

@@ -1,0 +1,160 @@
+"""Post-training quantization of weights, in place, into mlx-lm's format.
+
+Round to nearest is MLX's own. AWQ (Lin et al. 2023, arXiv:2306.00978), GPTQ (Frantar et al. 2022,
+arXiv:2210.17323) and the sensitivities of ``mixed`` are mlx-lm's implementations.
+"""
+
+import contextlib
+import sys
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_backends.errors import QuantizationError
+from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.layers import Layers, arrays, bits_of, leaves, quantizable
+
+_GPTQ_BATCH = 8
+_SENSITIVITY_BATCH = 4
+_SCALE_BITS = 32  # a scale and a bias of 16 bits each
+
+
+def round_to_nearest(model: nn.Module, config: QuantizationConfig) -> None:
+    """Round each layer by itself."""
+    chosen = quantizable(model, config)
+    widths = {name: bits_of(name, layer, config) for name, layer in chosen.items()}
+    pack(model, widths, config)
+
+
+def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -> None:
+    """Replace layers by packed ones of the given bits; lazy, nothing is evaluated."""
+    # Some architectures name layers that must stay, or take more bits, such as a MoE's router.
+    own_choice = getattr(model, "quant_predicate", None)
+
+    def choose(name: str, layer: nn.Module) -> bool | dict[str, Any]:
+        if name not in widths:
+            return False
+        params = {"group_size": config.group, "bits": widths[name], "mode": config.mode}
+        chosen = own_choice(name, layer) if own_choice else True
+        return params if chosen is True else chosen
+
+    nn.quantize(model, config.group, config.bits, mode=config.mode, class_predicate=choose)
+
+
+def awq(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> None:
+    """Scale and clip the weights so that what activations stress most is rounded least.
+
+    Args:
+        model: A language model of one of the architectures that mlx-lm's AWQ knows.
+        rows: Token ids, (rows, length).
+        config: Bits and groups.
+
+    Raises:
+        QuantizationError: The architecture is not known, or layers are excluded.
+    """
+    from mlx_lm.quant.awq import AWQ_MODEL_CONFIGS, awq_quantize
+
+    quantizable(model, config)
+    _refuse_exclude(config)
+    model_type = getattr(model, "model_type", None)
+    if model_type not in AWQ_MODEL_CONFIGS:
+        raise QuantizationError(
+            f"mlx-lm's AWQ does not know the architecture {model_type!r}; it knows "
+            f"{', '.join(sorted(AWQ_MODEL_CONFIGS))}. Use algorithm='rtn', 'gptq' or 'mixed'."
+        )
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+        awq_quantize(
+            model,
+            rows,
+            AWQ_MODEL_CONFIGS[model_type],
+            group_size=config.group,
+            bits=config.bits,
+            embed_group_size=config.group,
+            embed_bits=config.bits_of_embeddings,
+        )
+
+
+def gptq(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> None:
+    """Round column by column; later columns make up for the error of earlier ones.
+
+    Arguments as in ``awq``, for any architecture.
+
+    Raises:
+        QuantizationError: Layers are excluded.
+    """
+    from mlx_lm.quant.gptq import gptq_quantize
+
+    quantizable(model, config)
+    _refuse_exclude(config)
+    gptq_quantize(
+        model,
+        rows,
+        config.bits,
+        config.group,
+        config.bits_of_embeddings,
+        config.group,
+        batch_size=_GPTQ_BATCH,
+    )
+
+
+def mixed(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[str, float]:
+    """Give the layers that hurt the most when rounded ``high_bits``, within ``target_bits``.
+
+    Arguments as in ``awq``, for any architecture.
+
+    Returns:
+        Sensitivity of each layer: the gain in KL divergence from more bits, to first order, for
+        each million weights.
+    """
+    from mlx_lm.quant.dynamic_quant import estimate_sensitivities
+
+    chosen = quantizable(model, config)
+    high, group = config.bits_of_sensitive, config.group
+    found = dict(
+        estimate_sensitivities(
+            model, rows, config.bits, group, high, group, batch_size=_SENSITIVITY_BATCH
+        )
+    )
+    pack(model, _widths(chosen, found, _size(model), config), config)
+    return found
+
+
+def _widths(
+    chosen: Layers, sensitivities: dict[str, float], size: int, config: QuantizationConfig
+) -> dict[str, int]:
+    """More bits for the most sensitive layers, as many as the budget takes.
+
+    mlx-lm's own search for a threshold stops early where one layer stands out.
+    """
+    assert config.target_bits is not None
+    widths = dict.fromkeys(chosen, config.bits)
+    packed = sum(layer.weight.size for layer in chosen.values())
+    per_weight = config.bits + _SCALE_BITS / config.group
+    left = config.target_bits * size - 16 * (size - packed) - per_weight * packed
+    for name in sorted(chosen, key=lambda name: -sensitivities[name]):
+        cost = (config.bits_of_sensitive - config.bits) * chosen[name].weight.size
+        if cost <= left:
+            widths[name] = config.bits_of_sensitive
+            left -= cost
+    return widths
+
+
+def _size(model: nn.Module) -> int:
+    return sum(array.size for _, array in arrays(model))
+
+
+def unpack(model: nn.Module) -> None:
+    """Replace packed layers by dense ones with the same, rounded, weights."""
+    from mlx_lm.utils import dequantize_model
+
+    if any("scales" in layer for layer in leaves(model).values()):
+        dequantize_model(model)
+
+
+def _refuse_exclude(config: QuantizationConfig) -> None:
+    if config.exclude:
+        raise QuantizationError(
+            f"mlx-lm's {config.algorithm} quantizes every layer; leave out "
+            f"exclude={config.exclude}, or use algorithm='rtn' or 'mixed'."
+        )

@@ -1,0 +1,55 @@
+"""``mlx-backends quantize``."""
+
+import dataclasses
+
+import pytest
+
+from mlx_backends.bench.random_model import SHAPES, make_model
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    shape = SHAPES["tiny"]
+    make_model(
+        dataclasses.replace(shape, config={**shape.config, "intermediate_size": 384}), folder
+    )
+    return folder
+
+
+def test_a_model_is_quantized(run, tiny_folder, tmp_path):
+    result = run("quantize", tiny_folder, "--bits", 4, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "4.5" in result.stdout
+    assert "bits a weight" in result.stdout
+    again = run("quantize", tiny_folder, "--bits", 4, "--out", tmp_path / "out")
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    assert run("quantize", tiny_folder, "--out", tmp_path / "out", "--force").exit_code == 0
+
+
+def test_calibration_files(run, tiny_folder, tmp_path):
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text('{"text": "w1 w2 w3 w4"}\n\n{"text": "w5 w6"}\n')
+    options = ("--method", "static", "--bits", 8, "--calibration")
+    result = run("quantize", tiny_folder, *options, lines, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    lines.write_text('{"txt": 1}\n')
+    bad = run("quantize", tiny_folder, *options, lines, "--out", tmp_path / "bad")
+    assert bad.exit_code == 1
+    assert "line 1" in bad.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--bits", 7), "weight_bits must be one of"),
+        (("--method", "static", "--bits", 8), "calibration_data must be"),
+        (("--calibration", "no-such-file.txt"), "cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(run, tiny_folder, tmp_path, options, said):
+    result = run("quantize", tiny_folder, *options, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert not (tmp_path / "out").exists()

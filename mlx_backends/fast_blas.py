@@ -8,8 +8,9 @@ takes the prefix off is compiled once and kept in the cache folder. Measured on 
 product of 128 x 1024 by 1024 x 1024 goes from 3 to over 100 GFLOP/s.
 
 MLX calls ``sgemm`` even for a single row, which is what every layer of a decode step is. OpenBLAS
-then copies the whole weight into its packed form to use it once. The shim hands such products to
-``sgemv``, which reads the weight in place: about three times as many bytes a second.
+then copies the whole weight into its packed form to use it once. The shim (``fast_blas.c``) hands
+such products to ``sgemv``, and those of two to sixteen rows to a kernel of its own. Both read the
+weight in place: two to three times as many bytes a second.
 
 Nothing here can fail an import: every way that does not work ends in a ``Status`` with the reason,
 which ``mlx-backends doctor`` prints. ``MLX_BACKENDS_BLAS=off`` turns it off.
@@ -29,43 +30,7 @@ from pathlib import Path
 
 from mlx_backends.config import cache_dir
 
-_SHIM_SOURCE = """\
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
-int uses_gemv = 1;
-
-void scipy_cblas_sgemv(int, int, int, int, float, const float*, int, const float*, int, float,
-                       float*, int);
-
-/* y = op(A) x for an A of (rows, columns), as MLX lays it out. */
-static void multiply_vector(int is_transposed, int rows, int columns, float alpha, const float* a,
-                            int lda, const float* x, int incx, float beta, float* y, int incy) {
-  scipy_cblas_sgemv(ROW_MAJOR, is_transposed ? TRANS : NO_TRANS, is_transposed ? columns : rows,
-                    is_transposed ? rows : columns, alpha, a, lda, x, incx, beta, y, incy);
-}
-
-#define GEMM(EXPORTED, NAME, SCALAR, T)                                                        \\
-  void scipy_cblas_##NAME(int, int, int, int, int, int, SCALAR, const T*, int, const T*, int,  \\
-                          SCALAR, T*, int);                                                    \\
-  EXPORTED(int order, int ta, int tb, int m, int n, int k, SCALAR alpha, const T* a, int lda,  \\
-           const T* b, int ldb, SCALAR beta, T* c, int ldc) {                                  \\
-    scipy_cblas_##NAME(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);           \\
-  }
-GEMM(static void multiply, sgemm, float, float)
-GEMM(void cblas_dgemm, dgemm, double, double)
-GEMM(void cblas_cgemm, cgemm, const void*, void)
-
-void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float* a,
-                 int lda, const float* b, int ldb, float beta, float* c, int ldc) {
-  int is_ta = ta != NO_TRANS, is_tb = tb != NO_TRANS;
-  int may_be_vector = uses_gemv && order == ROW_MAJOR;
-  if (may_be_vector && m == 1)
-    multiply_vector(!is_tb, n, k, alpha, b, ldb, a, is_ta ? lda : 1, beta, c, 1);
-  else if (may_be_vector && n == 1)
-    multiply_vector(is_ta, m, k, alpha, a, lda, b, is_tb ? 1 : ldb, beta, c, ldc);
-  else
-    multiply(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-"""
+_SHIM_SOURCE = Path(__file__).with_suffix(".c")
 _COMPILE_TIMEOUT_S = 60
 
 
@@ -93,15 +58,18 @@ def preload() -> Status:
     return _status
 
 
-def use_gemv(is_on: bool) -> bool:
-    """Whether products with a single row go to ``sgemv``: true from the start.
+def use_few_rows(is_on: bool) -> bool:
+    """Whether products of few rows go past ``sgemm``: true from the start.
 
-    Returns whether this process has the shim; benchmarks turn it off to show what it is worth.
+    Benchmarks turn it off to show what it is worth.
+
+    Returns:
+        Whether there is a kernel for them here: it needs the shim, and a CPU with AVX2.
     """
     if _shim is None:
         return False
-    ctypes.c_int.in_dll(_shim, "uses_gemv").value = is_on
-    return True
+    ctypes.c_int.in_dll(_shim, "uses_few_rows").value = is_on
+    return bool(_shim.has_few_rows())
 
 
 def _choose() -> Status:
@@ -152,16 +120,16 @@ def _packaged_openblas() -> Path | None:
 
 def _compiled_shim(openblas: Path, compiler: str) -> Path:
     """Path of the compiled shim for this OpenBLAS; compiled at the first call on a machine."""
-    stamp = f"{_SHIM_SOURCE}{openblas}{openblas.stat().st_mtime_ns}{openblas.stat().st_size}"
+    source = _SHIM_SOURCE.read_bytes()
+    stamp = f"{openblas}{openblas.stat().st_mtime_ns}{openblas.stat().st_size}".encode()
     folder = cache_dir() / "blas"
-    shim = folder / f"shim-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.so"
+    shim = folder / f"shim-{hashlib.sha256(source + stamp).hexdigest()[:16]}.so"
     if shim.is_file():
         return shim
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        source, output = Path(scratch) / "shim.c", Path(scratch) / "shim.so"
-        source.write_text(_SHIM_SOURCE, encoding="utf-8")
-        command = [compiler, "-O2", "-shared", "-fPIC", str(source), str(openblas)]
+        output = Path(scratch) / "shim.so"
+        command = [compiler, "-O2", "-shared", "-fPIC", str(_SHIM_SOURCE), str(openblas)]
         command += [f"-Wl,-rpath,{openblas.parent}", "-o", str(output)]
         subprocess.run(command, check=True, capture_output=True, timeout=_COMPILE_TIMEOUT_S)
         output.replace(shim)  # atomic: two processes may compile at once

@@ -16,6 +16,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 # Two threads of OpenBLAS wait for each other whenever something else uses the other core.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import mlx_backends  # noqa: F401 -- before any test imports MLX, which keeps its first BLAS
+
 CHAT_TEMPLATE = (
     "{%- for message in messages %}<|im_start|>{{ message.role }}\n"
     "{{ message.content }}<|im_end|>\n"

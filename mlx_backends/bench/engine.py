@@ -133,7 +133,7 @@ def _systems(is_gpu: bool, device: Device) -> list[SystemSpec]:
     if is_gpu:
         return [ours, SystemSpec("mlx-lm", "mlx-lm", options)]
     installed = SystemSpec("mlx-lm as installed", "mlx-lm", options, {"MLX_BACKENDS_BLAS": "off"})
-    with_openblas = SystemSpec("mlx-lm with OpenBLAS", "mlx-lm", options, uses_gemv=False)
+    with_openblas = SystemSpec("mlx-lm with OpenBLAS", "mlx-lm", options, uses_few_rows=False)
     with_ours = SystemSpec("mlx-lm with our BLAS shim", "mlx-lm", options)
     return [ours, installed, with_openblas, with_ours]
 

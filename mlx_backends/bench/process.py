@@ -29,14 +29,14 @@ class SystemSpec:
         kind: As in ``peers.make_system``.
         options: As there.
         environment: Variables of its process.
-        uses_gemv: Whether its BLAS shim hands products of one row to ``sgemv``.
+        uses_few_rows: Whether its BLAS shim hands products of few rows past ``sgemm``.
     """
 
     name: str
     kind: str
     options: Mapping[str, Any]
     environment: Mapping[str, str] = field(default_factory=dict)
-    uses_gemv: bool = True
+    uses_few_rows: bool = True
 
 
 class SystemProcess:
@@ -100,7 +100,7 @@ def _serve(connection: Connection, spec: SystemSpec, folder: Path) -> None:
     from mlx_backends.bench.peers import make_system
 
     try:
-        fast_blas.use_gemv(spec.uses_gemv)
+        fast_blas.use_few_rows(spec.uses_few_rows)
         system = make_system(spec.kind, folder, spec.options)
         connection.send(fast_blas.preload().name)
         while True:

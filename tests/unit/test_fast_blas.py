@@ -6,17 +6,19 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-import mlx_backends  # noqa: F401 -- before any product
 from mlx_backends import fast_blas
 
-SIZES = [(1, 1, 1), (1, 7, 33), (7, 1, 33), (1, 1, 33), (1, 64, 1), (5, 3, 4)]
+SIZES = [
+    *[(1, 1, 1), (1, 7, 33), (7, 1, 33), (1, 1, 33), (1, 64, 1)],
+    *[(2, 5, 16), (3, 3, 40), (5, 3, 4), (8, 33, 64), (15, 9, 7), (16, 20, 129), (17, 20, 33)],
+]
 
 
-@pytest.fixture(params=[True, False], ids=["gemv", "gemm"])
+@pytest.fixture(params=[True, False], ids=["few rows", "gemm"])
 def _routing(request):
-    fast_blas.use_gemv(request.param)
+    fast_blas.use_few_rows(request.param)
     yield
-    fast_blas.use_gemv(True)
+    fast_blas.use_few_rows(True)
 
 
 def random(*shape):
@@ -47,3 +49,11 @@ class TestProducts:
         columns = random(k, n + 4)
         found = mx.array(a) @ mx.array(columns)[:, 1 : 1 + n]
         np.testing.assert_allclose(np.array(found), a @ columns[:, 1 : 1 + n], atol=1e-4)
+
+
+@pytest.mark.skipif(not fast_blas.use_few_rows(True), reason="no kernel for few rows here")
+def test_a_row_gives_the_same_in_a_batch_of_two_as_in_one_of_sixteen():
+    rows, weight = mx.array(random(16, 75)), mx.array(random(34, 75))
+    together = rows @ weight.T
+    for count in range(2, 16):
+        assert mx.array_equal(rows[:count] @ weight.T, together[:count])

@@ -3,23 +3,31 @@
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from mlx_backends.bench import engine
-from mlx_backends.bench.plots import draw
+from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
 from mlx_backends.bench.record import Record, environment
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run ``engine`` or ``kernels``; returns the exit status."""
+    """Run one of the benchmarks; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m mlx_backends.bench")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_engine(commands.add_parser("engine", help="this engine against mlx-lm"))
     kernels = commands.add_parser("kernels", help="attention kernels against copy bandwidth")
     kernels.add_argument("--json", type=Path, help="write the figures here")
+    _add_adapters(commands.add_parser("adapters", help="what the frameworks' adapters add"))
     options = parser.parse_args(arguments)
-    return _run_kernels(options.json) if options.command == "kernels" else _run_engine(options)
+    match options.command:
+        case "kernels":
+            return _run_kernels(options.json)
+        case "adapters":
+            return _run_adapters(options)
+        case _:
+            return _run_engine(options)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +39,13 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plots", type=Path, help="write PNGs into this folder")
+
+
+def _add_adapters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=9, help="measured rounds (default 9)")
+    parser.add_argument("--tokens", type=int, default=2_000, help="of a stream (default 2,000)")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--plots", type=Path, help="write a PNG into this folder")
 
 
 def _run_engine(arguments: argparse.Namespace) -> int:
@@ -59,6 +74,23 @@ def _run_kernels(json_path: Path | None) -> int:
     figures = benchmark.run(_report)
     if json_path:
         json_path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _run_adapters(arguments: argparse.Namespace) -> int:
+    from mlx_backends.bench import adapters  # needs both frameworks
+
+    costs = adapters.measure(rounds=arguments.rounds, num_tokens=arguments.tokens)
+    for cost in costs:
+        _report(cost.line())
+    if arguments.json:
+        content = {
+            "environment": environment(is_gpu=False),
+            "microseconds": [asdict(cost) for cost in costs],
+        }
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if arguments.plots:
+        draw_costs({cost.name: cost.us for cost in costs}, arguments.plots)
     return 0
 
 

@@ -1,11 +1,15 @@
 """Pictures of a record; needs matplotlib (the ``bench`` extra)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlx_backends.bench.record import Comparison, Record
 from mlx_backends.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FIRST_NUMBER = re.compile(r"\d[\d,.]*")
 
@@ -37,15 +41,29 @@ def draw(record: Record, folder: Path) -> list[Path]:
     return paths
 
 
+def draw_costs(microseconds: Mapping[str, float], folder: Path) -> Path:
+    """Write one PNG with a bar for each cost of the adapters.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = _new_figure(9)
+    axes = figure.subplots()
+    bars = axes.barh(list(microseconds), list(microseconds.values()))
+    axes.bar_label(bars, fmt="%.0f", padding=3)
+    axes.invert_yaxis()
+    axes.set(xlabel="microseconds of processor time", title="What the adapters add")
+    path = folder / "adapters.png"
+    figure.savefig(path, dpi=150)
+    return path
+
+
 def _draw_lines(
     series: Iterable[Comparison], x_label: str, metric: str, title: str, path: Path
 ) -> Path:
     """A line for each system."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = _new_figure(7)
     axes = figure.subplots()
     lines: dict[str, list[tuple[float, float]]] = {}
     for comparison in series:
@@ -59,6 +77,14 @@ def _draw_lines(
     axes.legend()
     figure.savefig(path, dpi=150)
     return path
+
+
+def _new_figure(width: float) -> "Figure":
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "bench") from error
+    return Figure(figsize=(width, 4.5), layout="constrained")
 
 
 def _number_in(text: str) -> float:

@@ -4,7 +4,7 @@ import typer
 
 
 def bench(context: typer.Context) -> None:
-    """Measure this engine against mlx-lm, or the attention kernels: `bench engine --help`."""
+    """Measure the engine against mlx-lm, the kernels or the adapters: `bench engine --help`."""
     # Here, not at the top: MLX takes half a second to import.
     from mlx_backends.bench.__main__ import main
 

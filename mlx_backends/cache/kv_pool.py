@@ -122,8 +122,10 @@ class KVPool:
     def copy_block(self, source: int, target: int) -> None:
         """Copy a block in every layer, by ordinary operations: for a pool that MLX may donate."""
         size = self.block_size
-        for arrays in (self.keys, self.values):
-            for array in arrays:
-                array[:, target * size : (target + 1) * size] = array[
-                    :, source * size : (source + 1) * size
-                ]
+        arrays = [*self.keys, *self.values]
+        rows = [mx.contiguous(a[:, source * size : (source + 1) * size]) for a in arrays]
+        # Read first: a pending view of a pool keeps MLX from donating it, and each write would
+        # then copy all of it.
+        mx.eval(rows)
+        for array, read in zip(arrays, rows, strict=True):
+            array[:, target * size : (target + 1) * size] = read

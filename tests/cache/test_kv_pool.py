@@ -55,6 +55,18 @@ def test_copying_a_block_copies_it_in_every_layer_and_nothing_else():
         assert mx.array_equal(new[:, 12:], old[:, 12:])
 
 
+@pytest.mark.parametrize("heads", [1, 4])
+def test_copying_blocks_does_not_copy_the_pool(heads):
+    with mx.stream(mx.cpu):
+        pool = KVPool([LayerShape(heads, 64, 64)] * 2, 256, 16, mx.float32)
+        held = mx.get_active_memory()
+        mx.reset_peak_memory()
+        for target in range(1, 9):
+            pool.copy_block(0, target)
+        mx.eval(pool.arrays)
+        assert mx.get_peak_memory() - held < pool.nbytes // 8
+
+
 @pytest.mark.parametrize(("bits", "numbers"), [(None, 4.0), (8, 1.125), (4, 0.625)])
 def test_bytes_are_those_of_the_arrays(bits, numbers):
     """A group of 32 numbers has a scale and a bias of two bytes each."""

@@ -98,4 +98,4 @@ def _to_document(hit: Hit) -> Document:
         "heading": chunk.heading,
         "score": hit.score,
     }
-    return Document(page_content=chunk.text, metadata=metadata)
+    return Document(page_content=chunk.passage, metadata=metadata)

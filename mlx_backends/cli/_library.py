@@ -9,8 +9,8 @@ from mlx_backends.retrieval.documents import SkippedFile, read_documents
 from mlx_backends.retrieval.hybrid_index import HybridIndex
 from mlx_backends.retrieval.splitter import Splitter
 
-# Long enough for a paragraph, short enough that four fit a small model's context.
-DEFAULT_CHUNK_TOKENS = 128
+# Room for a paragraph and the headings above it; four fit the context of a small model.
+DEFAULT_CHUNK_TOKENS = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def build_library(
     Args:
         path: A file or a folder.
         embedder: Counts tokens and makes the vectors.
-        chunk_tokens: Most tokens of a chunk; None is 128, or what the embedding model takes.
+        chunk_tokens: Most tokens of a chunk; None is 160, or what the embedding model takes.
         on_progress: Called with the number of chunks embedded and the number of all.
 
     Raises:
@@ -52,7 +52,7 @@ def build_library(
     size = _chunk_size(chunk_tokens, embedder.max_length)
     splitter = Splitter(embedder.count, chunk_tokens=size, overlap_tokens=size // 8)
     chunks = splitter.split(corpus.documents)
-    vectors = embedder.embed([chunk.text for chunk in chunks], on_progress=on_progress)
+    vectors = embedder.embed([chunk.passage for chunk in chunks], on_progress=on_progress)
     return Library(HybridIndex(chunks, vectors), len(corpus.documents), corpus.skipped)
 
 

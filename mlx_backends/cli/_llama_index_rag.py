@@ -129,5 +129,6 @@ def _to_node(hit: Hit) -> NodeWithScore:
         "heading": chunk.heading,
     }
     # The model reads the text as it stands, without LlamaIndex's list of metadata before it.
-    node = TextNode(text=chunk.text, metadata=metadata, excluded_llm_metadata_keys=list(metadata))
+    hidden = list(metadata)
+    node = TextNode(text=chunk.passage, metadata=metadata, excluded_llm_metadata_keys=hidden)
     return NodeWithScore(node=node, score=hit.score)

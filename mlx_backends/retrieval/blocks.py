@@ -1,7 +1,7 @@
 """Cuts a text into the blocks that Markdown and reStructuredText are written in.
 
-A block is a run of whole lines: a heading, a fenced piece of code, a list item or a paragraph.
-Blocks lie in the order of the text and hold all of its lines that are not blank.
+A block is a run of whole lines: a heading, a fenced piece of code, a table, a list item or a
+paragraph. Blocks lie in the order of the text and hold all of its lines that are not blank.
 """
 
 import re
@@ -13,6 +13,8 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HASH_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*")
 _UNDERLINE = re.compile(r"([=\-~^\"'*+])\1{2,}[ \t]*")
 _LIST_ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s+\S")
+# The line below a table's header, as GitHub's Markdown has it.
+_TABLE_RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)+(?:\s*:?-+:?)?\s*")
 _UNDERLINE_LEVELS = {"=": 1, "-": 2}
 
 
@@ -21,6 +23,7 @@ class BlockKind(StrEnum):
 
     HEADING = "heading"
     CODE = "code"
+    TABLE = "table"
     LIST_ITEM = "list item"
     PARAGRAPH = "paragraph"
 
@@ -34,12 +37,14 @@ class Block:
         start: First line, from 0.
         end: The line after the last.
         heading: Headings above it, outermost first, joined by `` > ``; a heading counts itself.
+        above: The same, but a heading does not count itself.
     """
 
     kind: BlockKind
     start: int
     end: int
     heading: str
+    above: str
 
 
 def find_blocks(lines: list[str]) -> list[Block]:
@@ -47,12 +52,18 @@ def find_blocks(lines: list[str]) -> list[Block]:
     headings: dict[int, str] = {}
     blocks = []
     for kind, start, end in _spans(lines):
+        own: dict[int, str] = {}
         if kind is BlockKind.HEADING:
             level, title = _heading(lines[start:end])
             headings = {above: headings[above] for above in headings if above < level}
-            headings[level] = title
-        blocks.append(Block(kind, start, end, " > ".join(headings.values())))
+            own = {level: title}
+        above, headings = headings, headings | own
+        blocks.append(Block(kind, start, end, _path(headings), _path(above)))
     return blocks
+
+
+def _path(headings: dict[int, str]) -> str:
+    return " > ".join(headings.values())
 
 
 def _spans(lines: list[str]) -> Iterator[tuple[BlockKind, int, int]]:
@@ -77,6 +88,8 @@ def _kind(lines: list[str], position: int) -> BlockKind:
         return BlockKind.LIST_ITEM
     if _is_underlined(lines, position):
         return BlockKind.HEADING
+    if "|" in line and position + 1 < len(lines) and _TABLE_RULE.fullmatch(lines[position + 1]):
+        return BlockKind.TABLE
     return BlockKind.PARAGRAPH
 
 

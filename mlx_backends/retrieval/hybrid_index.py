@@ -71,7 +71,7 @@ class HybridIndex:
             )
         self.chunks = list(chunks)
         self._vectors = _unit_rows(vectors)
-        self._words = _WordIndex([f"{chunk.heading}\n{chunk.text}" for chunk in chunks])
+        self._words = _WordIndex([chunk.passage for chunk in chunks])
 
     def search(self, query_text: str, query_vector: NDArray[np.float32], top_k: int) -> list[Hit]:
         """The best chunks, best first; at most ``top_k``.

@@ -2,7 +2,8 @@
 
 A chunk is a stretch of the document as it stands, so that line numbers are exact. It never crosses
 into another section. What does not fit is cut at the best boundary that helps: blocks, sentences,
-lines, words and, at last, anywhere.
+lines, words and, at last, anywhere. Each chunk knows the headings and the table header that it
+stands under: a row of figures means little without them.
 """
 
 import bisect
@@ -34,6 +35,8 @@ class Chunk:
         start_line: First line, from 1.
         end_line: Last line.
         heading: Headings above it, outermost first, joined by `` > ``.
+        lead: Lines that say what the stretch belongs to: the headings above it that it does not
+            hold itself and, within a table, the table's header. Empty, or ends with a line feed.
     """
 
     text: str
@@ -41,16 +44,26 @@ class Chunk:
     start_line: int
     end_line: int
     heading: str
+    lead: str = ""
+
+    @property
+    def passage(self) -> str:
+        """What to search and to show to a model: the stretch below its lead."""
+        return self.lead + self.text
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Characters ``start`` to ``end`` of a document, at most one chunk long."""
+    """Characters ``start`` to ``end`` of a document that fit into one chunk below their lead."""
 
     start: int
     end: int
-    heading: str
-    is_heading: bool
+    block: Block
+    lead: str
+
+    @property
+    def is_heading(self) -> bool:
+        return self.block.kind is BlockKind.HEADING
 
 
 class Splitter:
@@ -58,7 +71,8 @@ class Splitter:
 
     Args:
         count: Tokens of a text, as the model counts them.
-        chunk_tokens: Most tokens of a chunk.
+        chunk_tokens: Most tokens of a chunk, its lead included. A lead that would take more than
+            half of them is left out.
         overlap_tokens: Most tokens at the end of a chunk that the next one of the same section
             repeats; whole sentences only.
 
@@ -95,30 +109,53 @@ class Splitter:
                 path=document.path,
                 start_line=bisect.bisect_right(line_starts, start),
                 end_line=bisect.bisect_right(line_starts, end - 1),
-                heading=group[-1].heading,
+                heading=group[-1].block.heading,
+                lead=group[0].lead,
             )
 
     def _spans(self, text: str, line_starts: list[int]) -> list[_Span]:
         """Blocks of the text, those that are too long in pieces."""
-        spans = []
+        spans: list[_Span] = []
         bounds = [*line_starts, len(text) + 1]
         for block in find_blocks(text.split("\n")):
-            start, end = bounds[block.start], bounds[block.end] - 1
-            is_heading = block.kind is BlockKind.HEADING
-            spans += [
-                _Span(*piece, block.heading, is_heading)
-                for piece in self._pieces(text, start, end, _boundaries(block))
-            ]
+            start, end = _strip(text, bounds[block.start], bounds[block.end] - 1)
+            lead = self._lead(block.above)
+            if block.kind is BlockKind.TABLE and not self._fits(lead, text[start:end]):
+                spans += self._rows(text, start, bounds[block.start + 2], end, block)
+            else:
+                pieces = self._pieces(text, start, end, lead, _boundaries(block))
+                spans += [_Span(*piece, block, lead) for piece in pieces]
         return spans
 
+    def _rows(self, text: str, start: int, body: int, end: int, block: Block) -> Iterator[_Span]:
+        """Rows of a table that is too long; all but the first are led by the header."""
+        header = text[start:body]
+        lead = self._lead(block.above, header)
+        rows = list(self._pieces(text, body, end, lead, _boundaries(block)))
+        if rows and lead.endswith(header):
+            yield _Span(start, rows[0][1], block, lead.removesuffix(header))
+            rows = rows[1:]
+        else:  # no room to repeat the header
+            for piece in self._pieces(text, start, body, lead, _boundaries(block)):
+                yield _Span(*piece, block, lead)
+        for row in rows:
+            yield _Span(*row, block, lead)
+
+    def _lead(self, headings: str, header: str = "") -> str:
+        """As much of the two as takes at most half of a chunk."""
+        above = f"{headings}\n" if headings else ""
+        half = self._chunk_tokens // 2
+        found = (lead for lead in (above + header, above) if self._count(lead) <= half)
+        return next(found, "")
+
     def _pieces(
-        self, text: str, start: int, end: int, boundaries: tuple[re.Pattern[str], ...]
+        self, text: str, start: int, end: int, lead: str, boundaries: tuple[re.Pattern[str], ...]
     ) -> Iterator[tuple[int, int]]:
         """Cut a stretch at the first kind of boundary that it has, until all pieces fit."""
         start, end = _strip(text, start, end)
         if start == end:
             return
-        if self._fits(text[start:end]) or end - start == 1:
+        if self._fits(lead, text[start:end]) or end - start == 1:
             yield start, end
             return
         if boundaries:
@@ -128,7 +165,7 @@ class Splitter:
             middle = _middle(text, start, end)
             parts, finer = [(start, middle), (middle, end)], ()
         for part in parts:
-            yield from self._pieces(text, *part, finer)
+            yield from self._pieces(text, *part, lead, finer)
 
     def _pack(self, text: str, spans: list[_Span]) -> Iterator[list[_Span]]:
         """Group neighbours greedily into chunks."""
@@ -137,7 +174,7 @@ class Splitter:
             if group and span.is_heading and not group[-1].is_heading:
                 yield group
                 group = []
-            elif group and not self._fits(text[group[0].start : span.end]):
+            elif group and not self._fits(group[0].lead, text[group[0].start : span.end]):
                 yield group
                 group = self._repeated(text, group, span)
             group.append(span)
@@ -151,17 +188,18 @@ class Splitter:
         for first in range(1, len(group)):
             start = group[first].start
             is_short = self._count(text[start : group[-1].end]) <= self._overlap_tokens
-            if is_short and self._fits(text[start : following.end]):
+            if is_short and self._fits(group[first].lead, text[start : following.end]):
                 return group[first:]
         return []
 
-    def _fits(self, text: str) -> bool:
-        return self._count(text) <= self._chunk_tokens
+    def _fits(self, lead: str, text: str) -> bool:
+        return self._count(lead + text) <= self._chunk_tokens
 
 
 def _boundaries(block: Block) -> tuple[re.Pattern[str], ...]:
     """Where a block that is too long may be cut, best first."""
-    return (_LINE_END,) if block.kind is BlockKind.CODE else (_SENTENCE_END, _LINE_END)
+    by_lines = block.kind in (BlockKind.CODE, BlockKind.TABLE)
+    return (_LINE_END,) if by_lines else (_SENTENCE_END, _LINE_END)
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:

@@ -58,7 +58,7 @@ def test_both_frameworks_ask_the_model_the_same(run, docs, engine):
     first, second = engine.calls
     assert first == second
     assert first.sampling_params.max_tokens == 7
-    assert "[1] ## Size\n\nA block holds\n71 bytes of data.\n[2] " in first.prompt
+    assert "[1] Blocks\n## Size\n\nA block holds\n71 bytes of data.\n[2] " in first.prompt
     assert first.prompt.endswith(f"Question: {QUESTION}\nassistant: ")
 
 

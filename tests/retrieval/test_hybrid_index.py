@@ -65,7 +65,10 @@ def test_function_words_of_a_query_do_not_count():
 
 
 def test_headings_are_searched(tmp_path):
-    chunks = [Chunk("Run it.", "0.md", 1, 1, "Install"), Chunk("Run it.", "1.md", 1, 1, "Removal")]
+    chunks = [
+        Chunk("Run it.", f"{i}.md", 1, 1, title, f"{title}\n")
+        for i, title in enumerate(("Install", "Removal"))
+    ]
     index = HybridIndex(chunks, np.ones((2, 2), np.float32))
     assert found(index.search("removal", np.ones(2, np.float32), top_k=1)) == [1]
 

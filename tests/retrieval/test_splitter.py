@@ -119,6 +119,50 @@ def test_overlap_repeats_whole_sentences_within_a_section():
     assert chunks[-1].text == "# Next\n\nOther text."
 
 
+TABLE = "| name | value |\n| --- | --- |"
+
+
+def table(count: int) -> str:
+    return "\n".join([TABLE, *(f"| row {i} | {i} |" for i in range(count))])
+
+
+def test_a_chunk_is_led_by_the_headings_above_it():
+    chunks = split(GUIDE, 100)
+    assert [chunk.lead for chunk in chunks] == ["", "Guide\n", "Guide\n"]
+    assert chunks[1].passage.startswith("Guide\n## Install\n\nRun this:")
+
+
+def test_what_follows_in_a_section_is_led_by_its_own_heading():
+    sentences = [f"This is the sentence with number {i}." for i in range(6)]
+    chunks = split("# Numbers\n\n" + " ".join(sentences))
+    assert chunks[1].text == " ".join(sentences[2:4])
+    assert [chunk.lead for chunk in chunks] == ["", *["Numbers\n"] * (len(chunks) - 1)]
+
+
+def test_rows_are_led_by_the_header_of_their_table():
+    chunks = split("# Rows\n\n" + table(8), 32)
+    assert len(chunks) > 2
+    assert chunks[0].text.startswith(f"# Rows\n\n{TABLE}\n| row 0 | 0 |")
+    for chunk in chunks[1:]:
+        assert chunk.lead == f"Rows\n{TABLE}\n"
+        assert chunk.text.startswith("| row")
+    rows = [line for chunk in chunks for line in chunk.text.split("\n") if "row" in line]
+    assert rows == [f"| row {i} | {i} |" for i in range(8)]
+
+
+def test_a_table_that_fits_stays_whole():
+    assert [chunk.passage for chunk in split(table(3), 40)] == [table(3)]
+
+
+def test_a_lead_never_takes_more_than_half_of_a_chunk():
+    long_title = "word " * 12
+    chunks = split(f"# {long_title}\n\n" + "This is a sentence of seven words. " * 6)
+    assert {chunk.lead for chunk in chunks} == {""}
+    wide = "| " + " | ".join(f"column {i}" for i in range(9)) + " |\n" + "|---" * 9 + "|"
+    rows = split("# T\n\n" + wide + "\n" + "\n".join(f"| row {i} |" for i in range(9)), 24)
+    assert rows[-1].lead == "T\n"
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
@@ -135,7 +179,7 @@ def test_numbers_out_of_range_are_refused(options, name):
 LINES = st.lists(
     st.one_of(
         st.sampled_from(
-            ["", "# A", "### B", "```", "~~~", "---", "===", "- item", "  1. a", "|a|"]
+            ["", "# A", "### B", "```", "~~~", "---", "===", "- item", "  1. a", "|a|", "|---|"]
         ),
         st.text(alphabet="ab .!\t#-`\u3002é", max_size=60),
     ),
@@ -148,7 +192,7 @@ def test_every_line_is_in_a_chunk_that_fits(lines, chunk_tokens, count, overlaps
     chunks = split("\n".join(lines), chunk_tokens, count, overlap_tokens=8 if overlaps else 0)
     covered = set()
     for chunk in chunks:
-        assert count(chunk.text) <= chunk_tokens
+        assert count(chunk.passage) <= chunk_tokens
         own = lines[chunk.start_line - 1 : chunk.end_line]
         assert chunk.text in "\n".join(own)
         assert own[0].strip()

@@ -56,7 +56,7 @@ class Answered:
         """Whether a retrieved passage of a right page holds an answer."""
         return self.question is not None and any(
             Path(chunk.path).name in self.question.pages
-            and holds(chunk.text, self.question.answers)
+            and holds(chunk.passage, self.question.answers)
             for chunk in self.passages
         )
 
@@ -117,7 +117,7 @@ def answer_all(
         for (text, _), vector in zip(asked, vectors, strict=True)
     ]
     prompts = [
-        Prompt(grounded_messages(text, [chunk.text for chunk in passages]), None, MAX_TOKENS)
+        Prompt(grounded_messages(text, [chunk.passage for chunk in passages]), None, MAX_TOKENS)
         for (text, _), passages in zip(asked, found, strict=True)
     ]
     return [

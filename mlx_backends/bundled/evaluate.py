@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,11 @@ def _measure(options: argparse.Namespace) -> Figures:
     if options.what != "docs":
         from mlx_backends.bundled.evaluation.held_out import assert_held_out
 
-        assert_held_out(_collection(options), conversations=options.leak_samples)
+        assert_held_out(
+            _collection(options),
+            conversations=options.leak_samples,
+            questions=_written_questions(options.questions),
+        )
     kind = _kind(options)
     measure: Measure = {
         "lm": lambda folder: _measure_chat(options, folder),
@@ -86,6 +91,14 @@ def _measure(options: argparse.Namespace) -> Figures:
                 rows, measure(_exported(options, options.compare, 16, Path(scratch) / "16"))
             )
         return Figures(kind, weights_digest(folder), rows)
+
+
+def _written_questions(path: Path) -> list[str]:
+    """Questions over the documentation; none where the file is not there, as in a wheel."""
+    if not path.is_file():
+        return []
+    data = tomllib.loads(path.read_text("utf-8"))
+    return [*(item["ask"] for item in data["question"]), *data["unanswerable"]]
 
 
 def _kind(options: argparse.Namespace) -> ModelKind:

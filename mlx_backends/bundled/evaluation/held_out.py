@@ -19,12 +19,14 @@ from mlx_backends.bundled.training.families.concepts import (
 )
 from mlx_backends.bundled.training.families.family import Family
 from mlx_backends.bundled.training.generator import Conversation, Corpus, Generator
+from mlx_backends.bundled.training.generator.documentation import wordings
 from mlx_backends.bundled.training.thesaurus import synonym_sets
 
 # As many as `Names` draws from.
 _POOL = 40_000
 _MIN_SOURCES = 4
 _SLOT = re.compile(r"\\\{\w+\\\}")
+_FILLERS = frozenset(["a", "an", "the", "my", "i", "it", "its", "do", "does", "did", "is", "are"])
 _WORD = re.compile(r"[A-Za-z][a-z]+|[a-z]+")
 
 
@@ -32,12 +34,16 @@ class LeakError(AssertionError):
     """Something of the evaluation occurs in training."""
 
 
-def assert_held_out(collection: Path, *, conversations: int) -> None:
+def assert_held_out(
+    collection: Path, *, conversations: int, seed: int = 0, questions: Iterable[str] = ()
+) -> None:
     """Check the split of families, names and prose, then generated training conversations.
 
     Args:
         collection: What `train prepare` wrote.
         conversations: How many training conversations to generate.
+        seed: Of these conversations.
+        questions: Written by hand for the evaluation; none of them may be asked in training.
 
     Raises:
         LeakError: Something occurs on both sides; the message shows it.
@@ -46,9 +52,11 @@ def assert_held_out(collection: Path, *, conversations: int) -> None:
     assert_equal_wordings_differ()
     assert_words_differ()
     assert_prose_differs(collection)
-    generator = Generator(0, Corpus.load(collection, held_out=False))
+    asked = frozenset(map(bare_question, questions))
+    assert_wordings_differ(Phrasings(), asked)
+    generator = Generator(seed, Corpus.load(collection, held_out=False))
     made = (generator.conversation() for _ in range(conversations))
-    assert_nothing_leaks(made, Phrasings(), evaluation_words() - corpus_words(collection))
+    assert_nothing_leaks(made, Phrasings(), evaluation_words() - corpus_words(collection), asked)
 
 
 def assert_families_differ() -> None:
@@ -102,13 +110,36 @@ def assert_prose_differs(collection: Path) -> None:
         )
 
 
+def assert_wordings_differ(phrasings: "Phrasings", asked: frozenset[str]) -> None:
+    """No written question of the training's documentation is one of the evaluation."""
+    subjects = wordings.subjects(held_out=False)
+    written = [text for item in (*subjects.statements, *subjects.settings) for text in item.asks]
+    for text in written:
+        filled = re.sub(r"\{\w+\}", "x", text)
+        if found := phrasings.find(filled if filled.endswith("?") else f"{filled}?"):
+            raise LeakError(f"Training asks as the evaluation does: {found!r} in {text!r}.")
+        if bare_question(text) in asked:
+            raise LeakError(f"A question of the evaluation is trained: {text!r}.")
+
+
+def bare_question(text: str) -> str:
+    """The words of a question that tell it from another one."""
+    return " ".join(word for word in re.findall(r"\w+", text.lower()) if word not in _FILLERS)
+
+
 def assert_nothing_leaks(
-    conversations: Iterable[Conversation], phrasings: "Phrasings", words: set[str]
+    conversations: Iterable[Conversation],
+    phrasings: "Phrasings",
+    words: set[str],
+    asked: frozenset[str] = frozenset(),
 ) -> None:
-    """No conversation holds a held-out phrasing or an evaluation word."""
+    """No conversation holds a held-out phrasing, an evaluation word or a question of `asked`."""
     for conversation in conversations:
         for message in conversation.messages:
             text = message["content"]
+            question = text.rpartition("Question: ")[2]
+            if message["role"] == "user" and bare_question(question) in asked:
+                raise LeakError(f"A question of the evaluation was generated: {question!r}.")
             if leaked := words & text_words(text):
                 raise LeakError(f"Evaluation words were generated: {sorted(leaked)} in {text!r}.")
             for line in text.split("\n"):

@@ -94,6 +94,16 @@ class Optimizer:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def state(self) -> dict[str, Any]:
+        """What goes on in a later run; momentum in bfloat16."""
+        return {"muon": [b.bfloat16() for b in self.muon.buffers], "adam": self.adam.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        for buffer, saved in zip(self.muon.buffers, state["muon"], strict=True):
+            buffer.copy_(saved)
+        self.adam.load_state_dict(state["adam"])
+
 
 def schedule(step: int, progress: float, *, warmup: int = 150, decay: float = 0.4) -> float:
     """Rate factor: linear warm-up, flat, linear decay over the last part."""

@@ -13,13 +13,13 @@ class Run:
     Attributes:
         folder: Holds `tokenizer.json` and `prose.json.gz`.
         out: Where the weights and the log go.
-        seconds: Wall-clock budget of the loop.
+        seconds: Wall-clock budget; of the chat model's run from its start on, of others of the loop.
         workers: Processes that generate text, for all GPUs together.
         tokens: Tokens of a batch on one GPU, padding included.
         device: ``cuda`` or ``cpu``.
         gpus: Processes that train together, one a GPU (chat model only).
         eval_every_s: Seconds between evaluations.
-        resume: Weights to start from (folder with `lm-*.safetensors`).
+        resume: Folder to go on from: a run's `out`, or a chat model that ships.
     """
 
     folder: Path

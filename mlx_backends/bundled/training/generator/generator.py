@@ -14,7 +14,7 @@ from mlx_backends.bundled.training.generator.follow_ups import FollowUps
 from mlx_backends.bundled.training.generator.items import Context, Conversation
 from mlx_backends.bundled.training.generator.passages import Passages
 from mlx_backends.bundled.training.generator.questioning import Questioning
-from mlx_backends.bundled.training.generator.small_talk import small_talk
+from mlx_backends.bundled.training.generator.small_talk import json_to_order, small_talk
 from mlx_backends.bundled.training.generator.tools import Tools
 from mlx_backends.bundled.training.lexicon import Names
 
@@ -98,18 +98,18 @@ class Generator:
         if draw < copying:
             return self.repeat()
         draw = rng.random()
-        if draw < 0.05:
+        if draw < 0.08:
             return self.tool_conversation()
-        if draw < 0.06:
-            return self.small_talk()
-        if draw < 0.16 and self.level > 0.1:
+        if draw < 0.09:
+            return json_to_order(rng) if rng.random() < 0.25 else self.small_talk()
+        if draw < 0.17 and self.level > 0.1:
             context = self.prose_context(rng.randint(1, 6))
-        elif draw < 0.19 and self.level > 0.2:
-            return self.grounded(self.follow_up_context(), in_order=True)
         elif draw < 0.23 and self.level > 0.2:
+            return self.grounded(self.follow_up_context(), in_order=True)
+        elif draw < 0.26 and self.level > 0.2:
             context = self.long_context()
-        elif draw < 0.62 and self.level > 0.1:
-            context = self.documentation_context(real=rng.random() < 0.18)
+        elif draw < 0.68 and self.level > 0.1:
+            context = self.documentation_context(real=rng.random() < 0.24)
         else:
             context = self.context(self._fact_count())
         if not context.items:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from mlx_backends.bundled.training import grammar, lexicon
+from mlx_backends.bundled.training.generator.code_call import asked_as_code
 from mlx_backends.bundled.training.generator.parameter import Parameter
 from mlx_backends.bundled.training.grammar import capitalize
 from mlx_backends.bundled.training.lexicon import Names
@@ -43,6 +44,11 @@ class InventedTool:
         self.required = [name for name in properties if self.is_lookup or name not in optional]
         self.name = name.replace("-", "_")
         self.schema = self._schema(self.name, description, properties)
+
+    @property
+    def purpose(self) -> tuple[str, ...]:
+        """What no other tool of a conversation may share."""
+        return ("look up", self.attribute) if self.is_lookup else (self.verb.base, self.thing)
 
     def call(self) -> Call:
         """Make a request that needs this tool."""
@@ -155,6 +161,11 @@ class InventedTool:
         values = {item.name: item.value() for item in given}
         if not given:
             return self._call_bare()
+        if rng.random() < 0.15:
+            is_whole = len(given) == len(self.parameters)
+            question = asked_as_code(rng, self.name, values, by_name=None if is_whole else True)
+            status = rng.choice(("done", names.number(), names.quantity()))
+            return question, values, status, status
         if rng.random() < 0.35:
             said = [item.say(values[item.name]) for item in given]
             told = rng.choice((" and ", ", ", " with ", " to ", " for ", " by ")).join(said)

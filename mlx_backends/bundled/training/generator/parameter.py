@@ -10,13 +10,11 @@ _TYPES = ("string", "string", "string", "integer", "integer", "number", "boolean
 _ACCENTS = str.maketrans(
     {"a": "á", "e": "é", "i": "ï", "o": "ö", "u": "ü", "n": "ñ", "c": "ç", "s": "š"}
 )
+# First and last code points of scripts, the most frequent ones of some.
 _SCRIPTS = (
-    "абвгдежзиклмнопрстуфхя",
-    "αβγδεζηθικλμνοπρστυφχψω",
-    "東京北山川大小水火木金土中文海雪花",
-    "あいうえおかきくけこさしすせそ",
-    "אבגדהוזחטיכלמנ",
-)
+    (0x4E00, 0x9FA5), (0x4E00, 0x9FA5), (0x4E00, 0x6000), (0x3041, 0x3093), (0x30A1, 0x30F3), (0xAC00, 0xD7A3), (0x0430, 0x044F),
+    (0x03B1, 0x03C9), (0x05D0, 0x05EA), (0x0627, 0x063A), (0x0E01, 0x0E2E), (0x0905, 0x0939), (0x1F600, 0x1F640),
+)  # fmt: skip
 _SHORT_NAMES = (
     "a",
     "b",
@@ -56,6 +54,8 @@ class Parameter:
         self.required = rng.random() < 0.85
         self.options = list(dict.fromkeys(self._option() for _ in range(rng.randint(2, 5))))
         self.items = rng.choice(("string", "string", "integer", "number"))
+        self.low, self.high, self.marks = bounds(rng)
+        self.marks = self.marks if self.type == "integer" else {}
 
     def schema(self) -> dict[str, Any]:
         if self.type == "enum":
@@ -65,7 +65,9 @@ class Parameter:
         elif self.type == "array":
             result = {"type": "array", "items": {"type": self.items}}
         else:
-            result = {"type": self.type}
+            result = {**self.marks, "type": self.type}
+        if not self.required and self.rng.random() < 0.3:
+            result = {"anyOf": [result, {"type": "null"}], "default": None}
         if self.rng.random() < 0.5:
             text = self.rng.choice(("The {}", "{}", "The {} to use", "Which {}", "Value of the {}"))
             result["description"] = grammar.capitalize(text.format(self.spoken))
@@ -94,19 +96,17 @@ class Parameter:
                 ("true", "true", "yes", "on") if value else ("false", "false", "no", "off")
             )
         text = str(value)
-        return (
-            f'"{text}"'
-            if isinstance(value, str)
-            and (" " in text or rng.random() < 0.15)
-            and rng.random() < 0.4
-            else text
-        )
+        is_quoted = isinstance(value, str) and (" " in text or rng.random() < 0.25)
+        if is_quoted and rng.random() < 0.5 and not {"'", '"'} & {*text}:
+            return rng.choice(('"{}"', "'{}'")).format(text)
+        return text
 
     def _scalar(self, kind: str) -> Any:
         rng = self.rng
         if kind == "integer":
-            number = rng.randint(0, 9999) if rng.random() < 0.6 else rng.randint(1, 64)
-            return -number if rng.random() < 0.06 else number
+            number = rng.randint(0, 9999) if rng.random() < 0.5 else rng.randint(0, 64)
+            number = -number if rng.random() < 0.06 else number
+            return min(max(number, self.low), self.high) if self.marks else number
         if kind == "number":
             number = round(rng.uniform(0, 100), rng.choice((1, 2, 2, 3)))
             return -number if rng.random() < 0.08 else number
@@ -132,11 +132,9 @@ class Parameter:
 
     def _unicode(self) -> str:
         """Make a name with letters outside ASCII."""
-        rng = self.rng
-        if rng.random() < 0.6:
+        if self.rng.random() < 0.4:
             return self.names.word_capital().translate(_ACCENTS)
-        script = rng.choice(_SCRIPTS)
-        return "".join(rng.choice(script) for _ in range(rng.randint(2, 7)))
+        return foreign_text(self.rng)
 
     def _option(self) -> str:
         rng, names = self.rng, self.names
@@ -149,3 +147,21 @@ class Parameter:
                 rng.choice(lexicon.ADJECTIVES),
             )
         )
+
+
+def foreign_text(rng: random.Random) -> str:
+    """Make a short text of one or two scripts, any of their characters."""
+    scripts = [rng.choice(_SCRIPTS) for _ in range(rng.choice((1, 1, 2)))]
+    return "".join(chr(rng.randint(*rng.choice(scripts))) for _ in range(rng.randint(1, 9)))
+
+
+def bounds(rng: random.Random) -> tuple[int, int, dict[str, int]]:
+    """Draw the least and the greatest value of an integer, and how a schema says them, if it does."""
+    high = rng.choice((9, 50, 99, 100, 500, 999, 1000, 9_999, 100_000)) + rng.choice((0, 1))
+    low = rng.choice((0, 0, 1, -high, -high))
+    draw = rng.random()
+    if draw < 0.5:
+        return low, high, {}
+    if draw < 0.8:
+        return low, high, {"exclusiveMaximum": high + 1, "exclusiveMinimum": low - 1}
+    return low, high, {"maximum": high, "minimum": low}

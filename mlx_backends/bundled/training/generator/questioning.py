@@ -31,7 +31,7 @@ class Questioning:
         if draw < 0.12:
             return self._unnumbered(context, items)
         system, first = self._wrapper(context)
-        as_json = rng.random() < 0.07
+        as_json = rng.random() < 0.1
         messages: list[Message] = [{"role": "system", "content": system}] if system else []
         for index, item in enumerate(items):
             json_turn = as_json or rng.random() < 0.02
@@ -58,8 +58,10 @@ class Questioning:
 
     def _question(self, question: str) -> str:
         rng = self.rng
-        if rng.random() < 0.3:
+        if rng.random() < 0.4:
             question = self._thesaurus.reword(question)
+        if rng.random() < 0.5:  # few people mark code in a question
+            question = question.replace("`", "")
         draw = rng.random()
         if draw < 0.80:
             return question

@@ -1,5 +1,6 @@
 """Greetings, thanks and questions without passages."""
 
+import json
 import random
 
 from mlx_backends.bundled.training.generator.facts import Facts
@@ -19,6 +20,28 @@ SMALL_TALK = (
     (("Thanks", "Thank you", "Thank you!", "Thanks a lot", "Great, thanks."), "You are welcome."),
     (("Bye", "Goodbye", "See you", "Bye bye!"), "Goodbye!"),
     (("Tell me a joke.", "Write a poem.", "Write a story about the sea.", "Tell me something.", "Write some code."), NEEDS_PASSAGES),
+)  # fmt: skip
+
+
+def json_to_order(rng: random.Random) -> Conversation:
+    """Ask for a JSON object with certain keys, without passages."""
+    keys = rng.sample(_KEYS, rng.choice((1, 2, 2, 2, 3)))
+    topic, what = rng.choice(_TOPICS), rng.choice(_ORDERED)
+    quoted = [rng.choice(("'{}'", "'{}'", '"{}"', "`{}`", "{}")).format(key) for key in keys]
+    listed = " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+    question = rng.choice(_ORDERS).format(w=what, t=topic, k=listed)
+    answer = json.dumps({key: f"A {key} about {topic}" for key in keys})
+    return Conversation(
+        [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    )
+
+
+_KEYS = ["title", "text", "answer", "hint", "question", "opening", "ending", "moral", "name", "reply", "note", "subject"]  # fmt: skip
+_ORDERED = ("poem", "riddle", "story", "fact", "slogan", "proverb", "note")
+_TOPICS = ("dogs", "rain", "trains", "bread", "the sea", "teachers", "winter", "robots", "fish", "music")  # fmt: skip
+_ORDERS = (
+    "Tell me a {w} about {t}. Answer as JSON with the keys {k}.", "Give me a {w} about {t} as a JSON object with {k}.", "Write a {w} about {t}. Reply with JSON only, keys {k}.",
+    "A {w} about {t}, as JSON with {k} keys. Nothing but JSON.", "JSON with {k}: a {w} on {t}.", "Return a {w} about {t} in JSON. The keys are {k}.",
 )  # fmt: skip
 
 

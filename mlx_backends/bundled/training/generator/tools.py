@@ -3,12 +3,15 @@
 import random
 
 from mlx_backends.bundled.training import chatml
+from mlx_backends.bundled.training.generator.everyday_tool import EverydayTool
 from mlx_backends.bundled.training.generator.invented_tool import InventedTool
 from mlx_backends.bundled.training.generator.items import Conversation, Message
 from mlx_backends.bundled.training.generator.small_talk import PLAIN_SYSTEMS, SMALL_TALK
 from mlx_backends.bundled.training.lexicon import Names
 
 NO_TOOL = "None of the tools can do this."
+
+Tool = InventedTool | EverydayTool
 
 
 class Tools:
@@ -42,38 +45,36 @@ class Tools:
                 {"role": "assistant", "content": answer},
             ]
             return Conversation(messages, schemas)
-        for tool in rng.sample(tools, min(count, rng.choice((1, 1, 2)))):
+        is_example = rng.random() < 0.15  # earlier calls show how, without an answer in words
+        for tool in rng.choices(tools, k=min(count + 1, rng.choice((1, 1, 2, 3)))):
             question, arguments, result, answer = tool.call()
-            name = tool.schema["function"]["name"]
             messages += [
                 {"role": "user", "content": question},
-                {"role": "assistant", "content": chatml.tool_call_text(name, arguments)},
+                {"role": "assistant", "content": chatml.tool_call_text(tool.name, arguments)},
                 {"role": "tool", "content": result},
-                {"role": "assistant", "content": answer},
             ]
+            messages += [] if is_example else [{"role": "assistant", "content": answer}]
         return Conversation(messages, schemas)
 
-    def _tools(self, count: int) -> list[InventedTool]:
+    def _tools(self, count: int) -> list[Tool]:
         """Make tools with names of their own, some of them near misses of each other."""
         rng = self.rng
-        tools: list[InventedTool] = []
+        tools: list[Tool] = []
         while len(tools) < count:
-            like = rng.choice(tools) if tools and rng.random() < 0.4 else None
-            tool = InventedTool(self.names, like)
-            if all(
-                _purpose(tool) != _purpose(other) and tool.name != other.name for other in tools
-            ):
+            tool = EverydayTool(self.names) if rng.random() < 0.35 else self._invented(tools, 0.4)
+            if all(tool.purpose != other.purpose and tool.name != other.name for other in tools):
                 tools.append(tool)
         return tools
 
-    def _beyond(self, tools: list[InventedTool]) -> str:
+    def _invented(self, tools: list[Tool], chance: float) -> InventedTool:
+        """Make a tool, by chance a near miss of one that is there."""
+        models = [tool for tool in tools if isinstance(tool, InventedTool)]
+        like = self.rng.choice(models) if models and self.rng.random() < chance else None
+        return InventedTool(self.names, like)
+
+    def _beyond(self, tools: list[Tool]) -> str:
         """Ask for something that none of the tools does."""
-        like = self.rng.choice(tools) if self.rng.random() < 0.3 else None
         while True:
-            tool = InventedTool(self.names, like)
-            if all(_purpose(tool) != _purpose(other) for other in tools):
+            tool = self._invented(tools, 0.3)
+            if all(tool.purpose != other.purpose for other in tools):
                 return tool.call()[0]
-
-
-def _purpose(tool: InventedTool) -> tuple[str, ...]:
-    return ("look up", tool.attribute) if tool.is_lookup else (tool.verb.base, tool.thing)

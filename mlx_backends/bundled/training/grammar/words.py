@@ -9,7 +9,7 @@ def capitalize(text: str) -> str:
 _LOWERABLE = frozenset(
     "The A An By In At On When If Unless Every Each All What Which Who Where How Why Of For To From Is "
     "Are Do Does Can Only Please Tell Name Give Weights After Before Once With Use Set Pass It There "
-    "Nothing Up No Whenever Under Without During Through Whose Whom".split()
+    "Nothing Most Both Any Hundreds Up No Whenever Under Without During Through Whose Whom".split()
 )
 
 

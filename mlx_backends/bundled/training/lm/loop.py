@@ -2,11 +2,11 @@
 
 `python -m mlx_backends.bundled.train lm` calls `train`. One process feeds the device; the others
 generate text. Progress is a share of the wall-clock budget, so that the same command runs longer.
+Now and then, and at the end, it measures itself and writes a checkpoint that can be resumed.
 """
 
 import time
 from functools import partial
-from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mlx_backends.bundled.training import common
 from mlx_backends.bundled.training.generator import Corpus
+from mlx_backends.bundled.training.lm import checkpoint
 from mlx_backends.bundled.training.lm.batches import Encoded, batches
 from mlx_backends.bundled.training.lm.evaluation import evaluation_sets, exact_match
 from mlx_backends.bundled.training.lm.model import LanguageModel, after_attention, before_attention
@@ -25,11 +26,12 @@ _WARM_STEPS = 5  # compiled and not timed
 
 
 def train(run: Run, config: LmConfig = LmConfig()) -> None:  # noqa: B008
-    """Train and write `lm-0.safetensors`, `lm-1.safetensors` and `lm.log.jsonl` to `run.out`."""
+    """Train and write a checkpoint and `lm.log.jsonl` to `run.out`."""
     launch(partial(_train, run=run, config=config), run.gpus)
 
 
 def _train(peers: Peers, run: Run, config: LmConfig) -> None:
+    began = time.time()
     torch.manual_seed(run.seed)
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(run.folder / "tokenizer.json"))
@@ -38,6 +40,8 @@ def _train(peers: Peers, run: Run, config: LmConfig) -> None:
     sets = evaluation_sets(run.folder, run.eval_items) if peers.rank == 0 else {}
     model = _model(run, config)
     optimizer = common.Optimizer(model, muon_rate=run.muon_rate, adam_rate=run.adam_rate)
+    if run.resume:
+        checkpoint.load_optimizer(optimizer, run.resume)
     matrices = [p for p in model.parameters() if p.dim() == 2]
     encode = Encoded(tokenizer)
     if peers.rank == 0:
@@ -46,7 +50,9 @@ def _train(peers: Peers, run: Run, config: LmConfig) -> None:
     step, started, evaluated, average = 0, 0.0, 0.0, 0.0
     while True:
         elapsed = time.time() - started if started else 0.0
-        progress = peers.agree(elapsed / run.seconds)
+        progress = peers.agree(
+            elapsed / max(1.0, run.seconds - (started - began)) if started else 0.0
+        )
         if progress >= 1:
             break
         feed.progress.value = 1.0 if run.resume else progress
@@ -58,11 +64,11 @@ def _train(peers: Peers, run: Run, config: LmConfig) -> None:
             started = time.time()
         if peers.rank == 0 and elapsed - evaluated > run.eval_every_s:
             evaluated = elapsed
-            _save(model, run.out)  # what is left if the machine goes away
+            checkpoint.save(model, optimizer, run.out)  # what is left if the machine goes away
             _report(run, model, encode, sets, feed, step, elapsed, average, optimizer.skipped)
     feed.stop()
     if peers.rank == 0:
-        _save(model, run.out)
+        checkpoint.save(model, optimizer, run.out)
         common.fake_quantize(matrices)
         _report(run, model, encode, sets, feed, step, elapsed, average, optimizer.skipped)
 
@@ -84,7 +90,7 @@ def _feed(run: Run, peers: Peers, tokenizer: Tokenizer) -> common.Feed:
 def _model(run: Run, config: LmConfig) -> LanguageModel:
     model = LanguageModel(config)
     if run.resume:
-        _load(model, run.resume)
+        checkpoint.load_weights(model, run.resume)
     model = model.to(run.device)
     if run.device != "cpu":
         model.compile_parts()
@@ -142,24 +148,3 @@ def _report(
         "loss": round(loss, 4),
     }
     run.log("lm", row | scores | {"fresh": feed.fresh, "reused": feed.reused, "skipped": skipped})
-
-
-def _save(model: LanguageModel, out: Path) -> None:
-    """Write the weights in two files, each small enough to travel."""
-    from safetensors.torch import save_file
-
-    state = model.state_hf()
-    names = sorted(state)
-    for part in range(2):
-        save_file({name: state[name] for name in names[part::2]}, out / f"lm-{part}.safetensors")
-
-
-def _load(model: LanguageModel, folder: Path) -> None:
-    from safetensors.torch import load_file
-
-    state: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("lm-*.safetensors")):
-        state |= load_file(path)
-    model.load_state_dict(
-        {name.removeprefix("model."): tensor.float() for name, tensor in state.items()}
-    )

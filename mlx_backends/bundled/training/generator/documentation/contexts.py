@@ -1,7 +1,11 @@
 """Contexts of a few chunks, cut from a page by the splitter that the product uses."""
 
+import math
 import random
+import re
 import textwrap
+from collections import Counter
+from dataclasses import dataclass, field
 
 from mlx_backends.bundled.training.families import Fact
 from mlx_backends.bundled.training.generator.documentation.sections import SECTIONS
@@ -14,8 +18,41 @@ from mlx_backends.retrieval.documents import Document
 from mlx_backends.retrieval.splitter import Splitter
 
 # Contexts that a page serves.
-_USES = 2
+_USES = 4
 _MOST_MISSES = 3
+# Characters of a chunk; those of the product are as long as 160 tokens, about 490 characters.
+_SIZES = ((260, 420), (380, 560), (420, 520), (420, 520), (450, 900))
+_WORD = re.compile(r"[a-z]+|\d+")
+
+
+@dataclass(slots=True)
+class _Page:
+    """Chunks of a page as a model sees them, and what the page answers.
+
+    Attributes:
+        chunks: The passages.
+        asks: Questions with their answers.
+        places: For each question, the chunks that hold its anchor.
+    """
+
+    chunks: list[str] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)
+    places: list[list[int]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, chunks: list[str], asks: list[Ask]) -> "_Page":
+        plain = [" ".join(chunk.split()) for chunk in chunks]
+        places = [[i for i, text in enumerate(plain) if ask.anchor in text] for ask in asks]
+        return cls(chunks, asks, places)
+
+    def ranked(self, question: str) -> list[int]:
+        """Chunks in the order in which a search by words finds them."""
+        words = [set(_WORD.findall(chunk.lower())) for chunk in self.chunks]
+        counts = Counter(word for found in words for word in found)
+        asked = {word for word in _WORD.findall(question.lower()) if word in counts}
+        rarity = {word: math.log(1 + len(words) / counts[word]) for word in asked}
+        scores = [sum(rarity[word] for word in asked & found) for found in words]
+        return sorted(range(len(scores)), key=lambda index: -scores[index])
 
 
 class Documentation:
@@ -27,7 +64,7 @@ class Documentation:
         self._facts = facts
         self._passages = passages
         self._held_out = held_out
-        self._page: tuple[list[str], list[Ask]] = ([], [])
+        self._page = _Page()
         self._uses = 0
 
     def of_invented(self) -> Context:
@@ -36,14 +73,14 @@ class Documentation:
             self._page = self._invented_page()
             self._uses = _USES
         self._uses -= 1
-        others = self._real_page()[0][:2] if self.rng.random() < 0.2 else []
-        return self._context(*self._page, others)
+        others = self._real_page().chunks[:2] if self.rng.random() < 0.2 else []
+        return self._context(self._page, others)
 
     def of_real(self) -> Context:
         """Make a context of a real page."""
-        return self._context(*self._real_page(), [])
+        return self._context(self._real_page(), [])
 
-    def _invented_page(self) -> tuple[list[str], list[Ask]]:
+    def _invented_page(self) -> _Page:
         rng = self.rng
         writer = Writer(self.names, held_out=self._held_out)
         weights = [weight for weight, _ in SECTIONS]
@@ -52,11 +89,11 @@ class Documentation:
         if rng.random() < 0.6:
             blocks.append(" ".join(self._passages.real_sentences(rng.randint(1, 2))))
         asks: list[Ask] = []
-        for maker in rng.choices(makers, weights, k=rng.randint(3, 6)):
+        for maker in rng.choices(makers, weights, k=rng.randint(5, 9)):
             section = maker(writer) if rng.random() < 0.85 else self._facts_section()
             blocks += self._headed(section)
             asks += section.asks
-        return self._chunks(blocks), asks
+        return _Page.of(self._chunks(blocks), asks)
 
     def _headed(self, section: Section) -> list[str]:
         rng = self.rng
@@ -90,7 +127,7 @@ class Documentation:
             else None
         )
 
-    def _real_page(self) -> tuple[list[str], list[Ask]]:
+    def _real_page(self) -> _Page:
         rng, corpus = self.rng, self._passages.corpus
         document = rng.choice(self._passages.documents)
         start = rng.randrange(len(document))
@@ -104,48 +141,54 @@ class Documentation:
                 if found:
                     question = rng.choice(found)
                     asks.append(Ask(question.render(rng), question.answer, sentence))
-        return self._chunks(blocks), asks
+        return _Page.of(self._chunks(blocks), asks)
 
     def _chunks(self, blocks: list[str]) -> list[str]:
         """Write the page out and cut it; sizes are in characters, which are quick to count."""
         rng = self.rng
         width = rng.choice((72, 79, 80, 88, 92, 96, 100, 100, 100, 110, 120, 10_000))
         text = "\n\n".join(_wrapped(block, width) for block in blocks)
-        size = rng.choice(
-            (
-                rng.randint(230, 420),
-                rng.randint(260, 360),
-                rng.randint(260, 360),
-                rng.randint(300, 1100),
-            )
-        )
+        size = rng.randint(*rng.choice(_SIZES))
         splitter = Splitter(len, chunk_tokens=size, overlap_tokens=size // 8)
-        return [chunk.text for chunk in splitter.split([Document("page.md", text)])]
+        return [chunk.passage for chunk in splitter.split([Document("page.md", text)])]
 
-    def _context(self, chunks: list[str], asks: list[Ask], others: list[str]) -> Context:
+    def _context(self, page: _Page, others: list[str]) -> Context:
         """Choose passages of a page, and what of its questions they answer."""
         rng = self.rng
-        plain = [" ".join(chunk.split()) for chunk in chunks]
-        places = [[i for i, text in enumerate(plain) if ask.anchor in text] for ask in asks]
-        telling = sorted({found[0] for found in places if len(found) == 1})
-        count = rng.choice((4, 4, 4, 4, 4, 3, 5, 2, 6, 1))
-        chosen = rng.sample(telling, min(len(telling), rng.randint(1, count)))
-        rest = [index for index in range(len(chunks)) if index not in chosen]
-        chosen += rng.sample(rest, min(len(rest), max(0, count - len(chosen) - len(others))))
+        chosen = self._chosen(page, rng.choice((4, 4, 4, 4, 4, 3, 5, 2, 6, 1)) - len(others))
         rng.shuffle(chosen)
-        passages = [chunks[index] for index in chosen]
+        passages = [page.chunks[index] for index in chosen]
         items, misses = [], []
-        for ask, found in zip(asks, places, strict=True):
+        for ask, found in zip(page.asks, page.places, strict=True):
             here = [chosen.index(index) for index in found if index in chosen]
             if len(here) == 1 and len(found) == 1:
                 items.append(Item(ask.question, ask.answer, here[0], ask.anchor))
             elif found and not here:
                 misses.append(Item(ask.question, None))
-        for other in others:
-            passages.append(other)
         rng.shuffle(items)
         rng.shuffle(misses)
-        return Context(passages, items + misses[: rng.choice((0, 1, 1, 2, _MOST_MISSES))])
+        misses = misses[: rng.choice((0, 1, 1, 2, _MOST_MISSES))]
+        return Context([*passages, *others], items + misses)
+
+    def _chosen(self, page: _Page, count: int) -> list[int]:
+        """Choose chunks: mostly what a search for one question finds, with or without its answer."""
+        rng = self.rng
+        telling = [
+            (ask, found[0])
+            for ask, found in zip(page.asks, page.places, strict=True)
+            if len(found) == 1
+        ]
+        if not telling or rng.random() < 0.3:
+            chosen = rng.sample(
+                sorted({place for _, place in telling}),
+                min(len({place for _, place in telling}), 1),
+            )
+            rest = [index for index in range(len(page.chunks)) if index not in chosen]
+            return chosen + rng.sample(rest, min(len(rest), max(0, count - len(chosen))))
+        ask, place = rng.choice(telling)
+        found = [index for index in page.ranked(ask.question) if index != place]
+        is_there = rng.random() < 0.9
+        return [*[place] * is_there, *found[: max(not is_there, count - is_there)]]
 
 
 def _wrapped(block: str, width: int) -> str:

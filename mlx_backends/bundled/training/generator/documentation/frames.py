@@ -86,6 +86,82 @@ _FRAMES: dict[str, tuple[list[str], list[str]]] = {
         ["(Which|What) version of {n} (is needed|do I need|is required)?", "(Which|What) {n} version does {p} (need|require)?", "How (new|recent) must {n} be?", "What is the (oldest|lowest) {n} version that works?"],
         ["From which {n} version on does {p} work?"],
     ),
+    "object": (
+        ["What {do} {s} {b}?", "What {do} {s} {b}?", "What {do} {s} {b}?", "What is it that {s} {sv}?", "(Tell me what|Say what) {s} {sv}.", "What exactly {do} {s} {b}?"],
+        ["What, if anything, {do} {s} {b}?", "I wonder what {s} {sv}."],
+    ),
+    "subject": (
+        ["What {v} {o}?", "What {v} {o}?", "Who or what {v} {o}?", "What is it that {v} {o}?", "Is there anything that {v} {o}? What?"],
+        ["What could it be that {v} {o}?", "Name what {v} {o}."],
+    ),
+    "which": (
+        ["(Which|What) {k} {v} {o}?", "Which {k} {v} {o}?", "Which is the {k} that {v} {o}?", "Is there a {k} that {v} {o}?", "What is the {k} that {v} {o}?", "With which {k} (can|do) I {b} {o}?"],
+        ["Name the {k} that {v} {o}.", "Of all, which {k} {v} {o}?"],
+    ),
+    "when_done": (
+        ["When {be} {o} {p}?", "When {be} {o} {p}?", "At what (time|moment|point) {be} {o} {p}?", "When does it happen that {o} {be} {p}?"],
+        ["What is the moment at which {o} {be} {p}?"],
+    ),
+    "where_done": (
+        ["Where {be} {o} {p}?", "Where {be} {o} {p}?", "In which place {be} {o} {p}?", "Where exactly {be} {o} {p}?"],
+        ["What is the place where {o} {be} {p}?"],
+    ),
+    "how_done": (
+        ["How {be} {o} {p}?", "How {be} {o} {p}?", "In what way {be} {o} {p}?", "By what means {be} {o} {p}?", "How is it that {o} {be} {p}?"],
+        ["What is the method by which {o} {be} {p}?"],
+    ),
+    "often_done": (
+        ["How often {be} {o} {p}?", "How often {be} {o} {p}?", "At what intervals {be} {o} {p}?", "How frequently {be} {o} {p}?"],
+        ["What is the interval at which {o} {be} {p}?"],
+    ),
+    "why_done": (
+        ["Why {be} {o} {p}?", "What {be} {o} {p} for?", "To what end {be} {o} {p}?", "For what purpose {be} {o} {p}?"],
+        ["What is the aim when {o} {be} {p}?"],
+    ),
+    "raised": (
+        ["What does {m} raise?", "(Which|What) {k} does {m} (raise|cause|give|lead to)?", "(Which|What) {k} do I get (for|from|with) {m}?", "What happens (with|in case of|on) {m}?", "What (comes|follows) from {m}?", "What do I catch for {m}?"],
+        ["How is {m} answered?", "Which {k} goes with {m}?"],
+    ),
+    "role": (
+        ["(Which|What) {k} is the {r}?", "What is the {r}?", "(Which|What) {k} (is|do I use|should I use|do I need|is there) (for|as) the {r}?", "What is the {r} called?", "What is the name of the {r}?", "(Which|What) {k} (makes|gives|brings|does|handles) the {r}?", "{r}?"],
+        ["Under which name do I find the {r}?", "Who plays the {r}?"],
+    ),
+    "role_of": (
+        ["What is {c}?", "What kind of thing is {c}?", "What role does {c} have?", "What is {c} used as?"],
+        ["As what does {c} serve?"],
+    ),
+    "amount": (
+        ["How many {t} {m} {b} {o}?", "How many {t} {m} {b} {o} at (once|the same time)?", "What number of {t} {m} {b} {o}?", "(Is there a limit on how many|How many at most of the) {t} {m} {b} {o}?"],
+        ["By how many {t} at most is it possible to {b} {o}?"],
+    ),
+    "value_means": (
+        ["What does {c} {v} mean?", "What does {v} mean (in|for|with) {c}?", "What (happens|is the effect) (if|when) {c} is {v}?", "What does (a|the) {c} of {v} (mean|do)?", "What is the (meaning|effect) of {v} (in|for) {c}?", "What does it mean if {c} is {v}?"],
+        ["How is {v} understood in {c}?", "What do I get with {v} for {c}?"],
+    ),
+    "takes": (
+        ["How long (may|can|does) {g} {o} take?", "How long may it take to finish {g} {o}?", "(After what time|When) does it stop {g} {o}?", "What is the time limit (for|of) {g} {o}?", "How much time is there for {g} {o}?"],
+        ["For how long does it go on {g} {o}?"],
+    ),
+    "size": (
+        ["(Up to|To) (what|which) size are {t} {p}?", "How (large|big) may {t} be to be {p}?", "From which size on are {t} not {p}?", "What is the (size limit|limit) for {t}?", "Which {t} are {p}?"],
+        ["What is the largest size at which {t} are {p}?"],
+    ),
+    "ratio": (
+        ["How much {d} is {a} than {b}?", "How much {d} is {a}?", "By what factor is {a} {d} than {b}?", "How many times {d} is {a} than {b}?", "Compared with {b}, how much {d} is {a}?"],
+        ["To what extent is {a} {d} than {b}?"],
+    ),
+    "without": (
+        ["What happens (without|if there is no|if I have no|when there is no|if I do not have a) {t}?", "What if (there is no|I have no) {t}?", "What (is the case|is done|applies) without {a}?", "What do I get without {a}?"],
+        ["What does the lack of {a} lead to?", "And without {a}?"],
+    ),
+    "because": (
+        ["Why {do} {s} {b} {o}?", "Why {do} {s} {b} {o}?", "Why {be} {o} {p}?", "What is the reason that {s} {sv} {o}?", "For what reason {do} {s} {b} {o}?", "What makes it necessary that {o} {be} {p}?"],
+        ["What explains why {s} {sv} {o}?"],
+    ),
+    "goes": (
+        ["Where do {t} (go|belong|stand)?", "Where (do|can|should) I (put|pass|give|set|specify) {t}?", "Where do I (find|see) {t}?", "How do I (pass|give) {t}?", "What (takes|holds|has|contains|receives) {t}?", "Where are {t}?"],
+        ["What is the place for {t}?", "In what do {t} end up?"],
+    ),
 }  # fmt: skip
 
 FRAMES: dict[str, tuple[list[Pattern], list[Pattern]]] = {

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from mlx_backends.bundled.training.generator.documentation import (
     actions,
+    contrasts,
     errors,
     install,
     notes,
@@ -15,4 +16,5 @@ SECTIONS: tuple[tuple[float, Callable[[Writer], Section]], ...] = (
     (3.0, actions.actions_table), (3.0, actions.actions_list), (1.8, actions.code), (1.2, actions.interface),
     (3.0, settings.settings), (1.2, settings.values), (3.2, notes.statements), (1.0, notes.limits),
     (2.2, errors.errors), (2.6, errors.conditions), (1.5, errors.reasons), (1.6, install.install),
+    (5.0, contrasts.contrasts), (1.5, contrasts.roles),
 )  # fmt: skip

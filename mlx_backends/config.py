@@ -7,6 +7,7 @@
 | ``MLX_BACKENDS_RERANK_MODEL`` | the rerank model when none is named |
 | ``MLX_BACKENDS_CACHE_DIR`` | where this package keeps files of its own |
 | ``MLX_BACKENDS_MEMORY_LIMIT`` | budget of one process for weights and caches, such as ``6GB`` |
+| ``MLX_BACKENDS_DEBUG`` | ``1`` compares ``@shader`` kernels with their references |
 """
 
 import os
@@ -199,6 +200,11 @@ def memory_limit_from_environment() -> int | None:
     """``MLX_BACKENDS_MEMORY_LIMIT`` in bytes, or None if it is not set."""
     text = os.environ.get("MLX_BACKENDS_MEMORY_LIMIT")
     return parse_bytes(text) if text else None
+
+
+def is_debug() -> bool:
+    """Whether the environment asks for checks that cost time."""
+    return os.environ.get("MLX_BACKENDS_DEBUG", "") not in ("", "0")
 
 
 def parse_bytes(text: str) -> int:

@@ -15,6 +15,11 @@ MLXBackendsError
 │   ├── GrammarError                      a grammar is malformed, too complex or cannot be met
 │   │   └── GrammarBudgetError            not within ``max_tokens``
 │   └── TokenIdError                      a token id is outside the vocabulary
+├── ShaderError                           a Metal kernel function of the caller's own
+│   ├── ShaderSyntaxError (ValueError)    its text cannot be read or compiled
+│   ├── ShaderArgumentError (ValueError)  arrays or grid of a launch do not fit it
+│   ├── ShaderFaultError (RuntimeError)   it did what a GPU does not allow, crashed or never ended
+│   └── ShaderMismatchError (AssertionError)  its result is not its reference's
 └── EngineError (RuntimeError)            the engine cannot serve, whatever is asked
     ├── EngineClosedError
     ├── ForkedProcessError                used in a child made by ``os.fork``
@@ -121,6 +126,34 @@ class GrammarBudgetError(GrammarError):
 
 class TokenIdError(RequestError):
     """A token id is outside the model's vocabulary."""
+
+
+class ShaderError(MLXBackendsError):
+    """A Metal kernel function of the caller's own cannot be used or did wrong."""
+
+
+class ShaderSyntaxError(ShaderError, ValueError):
+    """The text of a kernel function cannot be read or compiled.
+
+    Attributes:
+        line: Line of the caller's source, from 1; None if no line is to blame.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}")
+        self.line = line
+
+
+class ShaderArgumentError(ShaderError, ValueError):
+    """Arrays, shapes, types or the grid of a launch do not fit the kernel's signature."""
+
+
+class ShaderFaultError(ShaderError, RuntimeError):
+    """A running kernel did what a GPU does not allow, crashed, or did not end in time."""
+
+
+class ShaderMismatchError(ShaderError, AssertionError):
+    """A kernel's result differs from its reference's."""
 
 
 class EngineError(MLXBackendsError, RuntimeError):

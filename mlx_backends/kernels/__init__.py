@@ -1,7 +1,9 @@
-"""Kernels for paged attention: one body each for Metal, CUDA and a host emulator.
+"""Kernels: those of paged attention, and Metal functions of the caller's own.
 
-Bodies are in ``source/``, in the common subset of the Metal shading language and CUDA C++, behind a
-short prelude for each host. ``reference.py`` says in plain MLX what they compute.
+Each has one body for Metal, CUDA and a host emulator.
+Bodies of this package's own kernels are in ``source/``, in the common subset of the Metal shading
+language and CUDA C++, behind a short prelude for each host. ``reference.py`` says in plain MLX what
+they compute. ``shaders`` takes whole kernel functions as Metal's users write them.
 """
 
 from mlx_backends.kernels.emulator import EmulationError
@@ -9,6 +11,7 @@ from mlx_backends.kernels.host import Host, emulated, host
 from mlx_backends.kernels.kv_append import kv_append
 from mlx_backends.kernels.paged_attention import MAX_QUERIES, paged_attention, paged_decode
 from mlx_backends.kernels.pool import Pool, QuantizedPool, make_pool
+from mlx_backends.kernels.shaders import Shader, compile_shader, launch, shader
 from mlx_backends.kernels.tuning import Tuning
 
 __all__ = [
@@ -17,11 +20,15 @@ __all__ = [
     "Host",
     "Pool",
     "QuantizedPool",
+    "Shader",
     "Tuning",
+    "compile_shader",
     "emulated",
     "host",
     "kv_append",
+    "launch",
     "make_pool",
     "paged_attention",
     "paged_decode",
+    "shader",
 ]

@@ -50,6 +50,7 @@ def check_structured_output(result):
 
 
 CHECKS = {
+    "custom_shader": lambda result: result[0].tolist() == result[1].tolist(),
     "engine_stream": lambda text: text.strip(),
     "exact_token_counts": lambda counts: len(counts) > 3 and max(counts) <= 100,
     "langchain_agent": lambda answer: "8080" in answer,

@@ -34,7 +34,9 @@ struct Thread {
 
 struct Machine {
   Position grid, group_size, group;
+  Position local_size;  // of the current threadgroup, which may be cut by the grid's edge
   int num_threads, current = 0;
+  int full_threads;  // of a threadgroup that is not cut
   int64_t group_index = 0;
   std::vector<Thread> threads;
   std::vector<Rendezvous> simdgroups;
@@ -55,7 +57,7 @@ inline std::string at(Site site) { return std::string(site.file) + ":" + std::to
 inline int lane() { return machine->current % SIMD_WIDTH; }
 inline int simdgroup() { return machine->current / SIMD_WIDTH; }
 inline int simdgroup_lanes(int index) { return std::min(SIMD_WIDTH, machine->num_threads - index * SIMD_WIDTH); }
-inline int64_t global_thread() { return machine->group_index * machine->num_threads + machine->current; }
+inline int64_t global_thread() { return machine->group_index * machine->full_threads + machine->current; }
 
 inline void wait_for_all(Rendezvous& point, int expected, Site site) {
   Thread& self = machine->threads[machine->current];
@@ -168,11 +170,13 @@ inline void run_threadgroup(int schedule, uint64_t& random) {
 }
 
 // Schedules: 0 threads and threadgroups in order, 1 in reverse order, 2 threads in a random order.
-inline std::string run_grid(Position groups, Position group_size, int schedule, void (*body)(Array*), Array* arguments) {
+// `threads` is the grid where its edge may cut threadgroups; without it all of them are whole.
+inline std::string run_grid(Position groups, Position group_size, int schedule, void (*body)(Array*), Array* arguments,
+                            Position threads = {0, 0, 0}) {
   Machine m;
   m.grid = groups;
-  m.group_size = group_size;
-  m.num_threads = int(group_size.x * group_size.y * group_size.z);
+  m.group_size = m.local_size = group_size;
+  m.num_threads = m.full_threads = int(group_size.x * group_size.y * group_size.z);
   m.body = body;
   m.arguments = arguments;
   if (m.num_threads < 1 || m.num_threads > 1024) return "a threadgroup has 1 to 1024 threads, not " + std::to_string(m.num_threads);
@@ -184,6 +188,7 @@ inline std::string run_grid(Position groups, Position group_size, int schedule, 
   void* stacks = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (stacks == MAP_FAILED) return "no memory for the threads' stacks";
   m.stacks = static_cast<char*>(stacks);
+  for (int i = 0; i < m.num_threads; i++) mprotect(m.stacks + size_t(i) * STACK_BYTES, 4096, PROT_NONE);  // overruns fault
   machine = &m;
   uint64_t random = 1;
   const int64_t total = int64_t(groups.x) * groups.y * groups.z;
@@ -191,6 +196,12 @@ inline std::string run_grid(Position groups, Position group_size, int schedule, 
     m.group_index = schedule == 1 ? total - 1 - i : i;
     m.group = {unsigned(m.group_index % groups.x), unsigned(m.group_index / groups.x % groups.y),
                unsigned(m.group_index / (int64_t(groups.x) * groups.y))};
+    if (threads.x > 0) {
+      m.local_size = {std::min(group_size.x, threads.x - m.group.x * group_size.x),
+                      std::min(group_size.y, threads.y - m.group.y * group_size.y),
+                      std::min(group_size.z, threads.z - m.group.z * group_size.z)};
+      m.num_threads = int(m.local_size.x * m.local_size.y * m.local_size.z);
+    }
     run_threadgroup(schedule, random);
   }
   machine = nullptr;

@@ -29,8 +29,8 @@ inline void check_bounds(const Array& array, int64_t index, int64_t count, const
 inline void check_writer(const Array& array, int64_t index, const char* verb) {
   const int32_t writer = array.writers[index];
   if (writer != 0 && writer != int32_t(global_thread() + 1)) {
-    fail("race on " + element(array, index) + ": written by thread " + std::to_string((writer - 1) % machine->num_threads) +
-         " of threadgroup " + std::to_string((writer - 1) / machine->num_threads) + " and " + verb + " by another");
+    fail("race on " + element(array, index) + ": written by thread " + std::to_string((writer - 1) % machine->full_threads) +
+         " of threadgroup " + std::to_string((writer - 1) / machine->full_threads) + " and " + verb + " by another");
   }
 }
 

@@ -1,6 +1,7 @@
 // The emulator's meaning of the names that the bodies share.
 #pragma once
 #include <cmath>
+#include "bfloat16.h"
 #include "memory.h"
 
 typedef unsigned int uint;
@@ -8,22 +9,6 @@ struct uint2 { uint x, y; };
 struct uint4 { uint x, y, z, w; };
 typedef _Float16 Half;
 typedef int64_t Index;
-
-struct BFloat16 {
-  uint16_t bits;
-  BFloat16() = default;
-  explicit BFloat16(float x) {
-    uint32_t word;
-    std::memcpy(&word, &x, 4);
-    bits = x != x ? 0x7fc0 : uint16_t((word + 0x7fff + (word >> 16 & 1)) >> 16);  // to nearest, ties to even
-  }
-  operator float() const {
-    const uint32_t word = uint32_t(bits) << 16;
-    float x;
-    std::memcpy(&x, &word, 4);
-    return x;
-  }
-};
 
 #if ELEMENT_BITS == 32
 typedef float Element;

@@ -61,14 +61,21 @@ class PagedCache:
         layer: Index of the layer in the pool.
         forward_pass: What stores and attends.
         window: Tokens that the layer's own cache would keep; None is all.
+        last: Index of the last new token; those after it are padding.
+
+    Attributes:
+        last: As above.
     """
 
-    __slots__ = ("_forward_pass", "_layer", "_window")
+    __slots__ = ("_forward_pass", "_layer", "_window", "last")
 
-    def __init__(self, layer: int, forward_pass: ForwardPass, window: int | None = None) -> None:
+    def __init__(
+        self, layer: int, forward_pass: ForwardPass, window: int | None = None, last: int = -1
+    ) -> None:
         self._layer = layer
         self._forward_pass = forward_pass
         self._window = window
+        self.last = last
 
     @property
     def offset(self) -> int | mx.array:

@@ -27,6 +27,8 @@ from mlx_backends.models.paging import NotPageableError, PagingPlan, plan_paging
 
 # Larger chunks keep a GPU busy; on a CPU they gain nothing, and the others wait longer.
 _CPU_CHUNK, _GPU_CHUNK = 512, 2_048
+# MLX has cuDNN prepare attention for each pair of lengths, so on CUDA prompts come in these units.
+_CUDA_TILE = 256
 _KV_BITS: dict[KVDType, int | None] = {"auto": None, "int8": 8, "int4": 4}
 
 
@@ -123,7 +125,7 @@ def _paged_loop(
     runner = make_runner(loaded, plan, memory, config.cache.kv_dtype, files.tokenizer.eos_token_ids)
     if config.warm_up:
         runner.warm_up(config.max_num_seqs, files.context_window)
-    return _loop(blocks, runner, files, config)
+    return _loop(blocks, runner, files, config, tile=_tile(loaded.device))
 
 
 def make_runner(
@@ -150,7 +152,9 @@ def make_runner(
             plan.dtype,
             partial(make_pool, dtype=plan.dtype, bits=_KV_BITS[kv_dtype]),
         )
-        return DeviceRunner(loaded, plan, pool, KernelAccess(pool), eos_token_ids)
+        return DeviceRunner(
+            loaded, plan, pool, KernelAccess(pool), eos_token_ids, tile=_tile(loaded.device)
+        )
 
 
 def _fallback_loop(
@@ -170,12 +174,19 @@ def _fallback_loop(
     return _loop(blocks, runner, files, config)
 
 
-def _loop(blocks: PrefixCache, runner: Runner, files: ModelFiles, config: EngineConfig) -> Loop:
+def _tile(device: mx.Device) -> int:
+    return _CUDA_TILE if device != mx.Device(mx.cpu) and mx.cuda.is_available() else 1
+
+
+def _loop(
+    blocks: PrefixCache, runner: Runner, files: ModelFiles, config: EngineConfig, *, tile: int = 1
+) -> Loop:
     assert config.prefill_chunk_size is not None
     scheduler = Scheduler(
         blocks,
         max_num_seqs=config.max_num_seqs,
         prefill_chunk_size=config.prefill_chunk_size,
+        tile=tile,
     )
     return Loop(scheduler, runner, files.tokenizer)
 

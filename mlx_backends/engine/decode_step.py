@@ -25,7 +25,7 @@ class DecodeInputs:
     """The arrays of one step. Rows beyond the sequences are padding.
 
     Attributes:
-        tokens: (B,) int32, each row's last token; ``NOT_FINITE`` counts as token 0.
+        tokens: (B,) int32, each row's last token; ``NOT_FINITE`` counts as any token.
         context_lens: (B,) int32, the new token included.
         growth: (B,) int32, 1 for a sequence and 0 for padding.
         prompt_lens: (B,) int32.
@@ -118,11 +118,12 @@ class DecodeStep:
             self._access.restore(state)
             forward_pass = DecodePass(self._access, block_tables, context_lens)
             caches = self._plan.caches(forward_pass)
-            drawn = self._model(mx.maximum(tokens, 0)[:, None], cache=caches)[:, -1]
+            # NOT_FINITE is negative, and so counts from the end of the embedding: any row will do,
+            # as the sequence has ended.
+            drawn = self._model(tokens[:, None], cache=caches)[:, -1]
             if rows is not None:
                 positions = (context_lens - prompt_lens).astype(mx.uint32)
-                arrays = rows.with_arrays(row_arrays)
-                sampled = draw(drawn.astype(mx.float32), arrays, positions)
+                sampled = draw(drawn, rows.with_arrays(row_arrays), positions)
                 drawn = mx.where(sampled.is_finite, sampled.token_ids, NOT_FINITE)
             return drawn, context_lens + growth, self._access.state
 

@@ -10,23 +10,55 @@ from mlx_backends.engine.pool_access import PoolAccess
 
 
 class PrefillPass:
-    """New tokens of one sequence, positions ``start`` to ``stop``.
+    """New tokens of one sequence, positions ``start`` to ``stop``, in whole tiles.
 
-    They attend to their own keys and values as they are, and to earlier ones gathered from the
-    pool, once a layer.
+    The first chunk attends to its own keys and values as they are, a later one to all that the pool
+    holds by then, gathered once a layer.
+
+    Some GPUs prepare attention for every length anew, which costs more than the attention. So a
+    pass begins and ends at multiples of ``tile``: tokens before ``start`` are computed again but
+    not stored, those from ``stop`` on are padding that no token sees.
+
+    Args:
+        access: Where keys and values go.
+        pool: The pool that it accesses.
+        block_ids: Blocks of the sequence.
+        start: Position of the first token to store.
+        stop: Position after the last one.
+        tile: Multiple of every length that attention sees.
+
+    Attributes:
+        offset: Position of the first token of the pass.
+        last: Index in the pass of the last token to store.
     """
 
     def __init__(
-        self, access: PoolAccess, pool: KVPool, block_ids: Seq[int], start: int, stop: int
+        self,
+        access: PoolAccess,
+        pool: KVPool,
+        block_ids: Seq[int],
+        start: int,
+        stop: int,
+        tile: int = 1,
     ) -> None:
         self._access = access
-        self._block_size = pool.block_size
-        self._block_ids = block_ids
+        self._tile = tile
+        self._is_first = start == 0
+        self._stop = stop
+        self.offset = start - start % tile
+        self._end = -(-stop // tile) * tile
+        self.last = stop - 1 - self.offset
         runs = pool.slots(block_ids, start, stop)
         slots = [slot for first, end in runs for slot in range(first, end)]
-        self._slots = mx.array([slots], dtype=mx.int32)
-        self._contexts: dict[int, mx.array] = {}
-        self.offset = start
+        before, after = [-1] * (start - self.offset), [-1] * (self._end - stop)
+        self._slots = mx.array([before + slots + after], dtype=mx.int32)
+        num_blocks = -(-stop // pool.block_size)
+        self._block_ids = mx.array(list(block_ids[:num_blocks]), dtype=mx.int32)
+
+    def tokens(self, token_ids: Seq[int]) -> mx.array:
+        """The pass's input, from all tokens of the sequence. Shapes: returns (1, L) int32."""
+        padding = [0] * (self._end - self._stop)
+        return mx.array([[*token_ids[self.offset : self._stop], *padding]], dtype=mx.int32)
 
     def attend(
         self,
@@ -41,33 +73,16 @@ class PrefillPass:
         sinks: mx.array | None = None,
     ) -> mx.array:
         """As in ``cache.paged_cache.ForwardPass``."""
-        all_keys, all_values = keys, values
-        first = 0 if window is None else max(0, self.offset - window + 1)
-        if first < self.offset:
-            old_keys, old_values = self._context(layer, first // self._block_size)
-            all_keys = mx.concatenate([old_keys, keys], axis=2)
-            all_values = mx.concatenate([old_values, values], axis=2)
         self._access.append(layer, keys, values, self._slots)
+        if not self._is_first:
+            first = 0 if window is None else max(0, self.offset - window + 1)
+            first -= first % self._tile
+            keys, values = self._access.context(
+                layer, self._block_ids, (first, self._stop), self._end - first
+            )
         return dense_attention(
-            queries,
-            all_keys,
-            all_values,
-            scale=scale,
-            window=window,
-            soft_cap=soft_cap,
-            sinks=sinks,
+            queries, keys, values, scale=scale, window=window, soft_cap=soft_cap, sinks=sinks
         )
-
-    def _context(self, layer: int, first_block: int) -> tuple[mx.array, mx.array]:
-        """Keys and values from a block on, up to the first new token. Shapes: (1, H, n, D)."""
-        block_ids = self._contexts.get(first_block)
-        if block_ids is None:
-            stop_block = -(-self.offset // self._block_size)
-            block_ids = mx.array(list(self._block_ids[first_block:stop_block]), dtype=mx.int32)
-            self._contexts[first_block] = block_ids
-        count = self.offset - first_block * self._block_size
-        keys, values = self._access.context(layer, block_ids)
-        return keys[:, :, :count], values[:, :, :count]
 
 
 class DecodePass:

@@ -34,6 +34,7 @@ class DeviceRunner:
         pool: Room for that.
         access: How the pool is read and written.
         eos_token_ids: Ids that end a completion.
+        tile: As in ``PrefillPass``.
     """
 
     runs_ahead = True
@@ -45,12 +46,15 @@ class DeviceRunner:
         pool: KVPool,
         access: PoolAccess,
         eos_token_ids: frozenset[int],
+        *,
+        tile: int = 1,
     ) -> None:
         self._model = loaded.model
         self._device = loaded.device
         self._plan = plan
         self._pool = pool
         self._access = access
+        self._tile = tile
         self._drawing = Drawing(eos_token_ids)
         self._step = DecodeStep(loaded.model, plan, access)
         self._batch: DecodeBatch | None = None
@@ -88,12 +92,15 @@ class DeviceRunner:
     def prefill(self, chunk: PrefillChunk) -> Launched | None:
         """As in ``Runner``."""
         sequence = chunk.sequence
-        tokens = mx.array([sequence.token_ids[chunk.start : chunk.stop]], dtype=mx.int32)
         with use_device(self._device):
             forward_pass = PrefillPass(
-                self._access, self._pool, sequence.block_ids, chunk.start, chunk.stop
+                self._access, self._pool, sequence.block_ids, chunk.start, chunk.stop, self._tile
             )
-            logits = self._model(tokens, cache=self._plan.caches(forward_pass))[:, -1]
+            tokens = forward_pass.tokens(sequence.token_ids)
+            caches = self._plan.caches(forward_pass, forward_pass.last)
+            logits = self._model(tokens, cache=caches)
+            # A model whose body is not known gives those of every position.
+            logits = logits[:, forward_pass.last if logits.shape[1] > 1 else 0]
             if not chunk.is_last:
                 # The last layer's attention and all after it stay uncomputed.
                 mx.async_eval(self._access.state)
@@ -134,13 +141,15 @@ class DeviceRunner:
     def _last_tokens(self, sequences: Seq[Sequence]) -> mx.array:
         """Last token of each sequence, read or not. Shapes: returns (B,) int32, padded."""
         first_tokens = [self._first_tokens.pop(sequence, None) for sequence in sequences]
-        tokens = _padded(mx.array([s.last_token_id for s in sequences], dtype=mx.int32))
-        unread = [row for row, s in enumerate(sequences) if s.num_in_flight > 1]
-        if not unread:
-            return tokens
-        arrays = [self._unread_token(sequences[row], first_tokens[row]) for row in unread]
-        tokens[mx.array(unread)] = mx.concatenate(arrays)
-        return tokens
+        known = mx.array([s.last_token_id for s in sequences], dtype=mx.int32)
+        if all(s.num_in_flight <= 1 for s in sequences):
+            return _padded(known)
+        # Pieces, not a scatter, which a GPU would have to compile.
+        pieces = [
+            self._unread_token(s, first) if s.num_in_flight > 1 else known[row : row + 1]
+            for row, (s, first) in enumerate(zip(sequences, first_tokens, strict=True))
+        ]
+        return _padded(mx.concatenate(pieces))
 
     def _unread_token(self, sequence: Sequence, first: mx.array | None) -> mx.array:
         """The token that the step before drew for a sequence. Shapes: returns (1,)."""

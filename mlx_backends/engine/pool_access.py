@@ -14,7 +14,7 @@ from mlx_backends import kernels
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.dense_attention import dense_attention
-from mlx_backends.kernels.reference import dequantize
+from mlx_backends.kernels.reference import kv_gather
 
 
 class PoolAccess(Protocol):
@@ -30,11 +30,20 @@ class PoolAccess(Protocol):
         ...
 
     def append(self, layer: int, keys: mx.array, values: mx.array, slots: mx.array) -> None:
-        """Store rows. Shapes: keys and values (B, H, L, D), slots (B, L) int32."""
+        """Store rows. Shapes: keys and values (B, H, L, D), slots (B, L) int32, -1 for none."""
         ...
 
-    def context(self, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
-        """Keys and values of whole blocks. Shapes: (N,) int32 -> (1, H, N * block_size, D)."""
+    def context(
+        self, layer: int, block_ids: mx.array, bounds: tuple[int, int], length: int
+    ) -> tuple[mx.array, mx.array]:
+        """Keys and values of a sequence, in order, then zeros. Shapes: returns (1, H, length, D).
+
+        Args:
+            layer: Index of the layer.
+            block_ids: (N,) int32, from position 0 on.
+            bounds: First position, and the end of what is stored.
+            length: Rows of the result.
+        """
         ...
 
     def decode(
@@ -76,6 +85,12 @@ class KernelAccess:
 
     def __init__(self, pool: KVPool) -> None:
         self._pool = pool
+        self._keys = [kernels.window(rows) for rows in pool.keys]
+        self._values = [kernels.window(rows) for rows in pool.values]
+        self._words = [
+            (kernels.words_window(keys), kernels.words_window(values))
+            for keys, values in zip(pool.keys, pool.values, strict=True)
+        ]
         self._order = mx.zeros((1,), mx.int32)
 
     @property
@@ -87,15 +102,26 @@ class KernelAccess:
 
     def append(self, layer: int, keys: mx.array, values: mx.array, slots: mx.array) -> None:
         """As in ``PoolAccess``."""
-        pool = self._pool
         self._order = kernels.kv_append(
-            pool.keys[layer], pool.values[layer], keys, values, slots, self._order
+            self._keys[layer], self._values[layer], keys, values, slots, self._order
         )
 
-    def context(self, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
+    def context(
+        self, layer: int, block_ids: mx.array, bounds: tuple[int, int], length: int
+    ) -> tuple[mx.array, mx.array]:
         """As in ``PoolAccess``."""
-        # The sum is the ids themselves, and makes the read wait for the token.
-        return _context(self._pool, layer, block_ids + self._order)
+        shape = self._pool.layers[layer]
+        return kernels.kv_gather(
+            *self._words[layer],
+            block_ids,
+            bounds,
+            length=length,
+            num_kv_heads=shape.num_kv_heads,
+            head_dim=shape.key_dim,
+            block_size=self._pool.block_size,
+            dtype=self._pool.dtype,
+            order=self._order,
+        )
 
     def decode(
         self,
@@ -116,8 +142,8 @@ class KernelAccess:
             queries,
             keys,
             values,
-            self._pool.keys[layer],
-            self._pool.values[layer],
+            self._keys[layer],
+            self._values[layer],
             block_tables,
             context_lens,
             block_size=self._pool.block_size,
@@ -133,8 +159,9 @@ class KernelAccess:
         """As in ``PoolAccess``."""
         sources = mx.array([copy.source for copy in copies], dtype=mx.int32)
         slots = _slots_of([copy.target for copy in copies], self._pool.block_size)
+        length = slots.shape[1]
         for layer in range(len(self._pool.layers)):
-            self.append(layer, *self.context(layer, sources), slots)
+            self.append(layer, *self.context(layer, sources, (0, length), length), slots)
 
     def follow(self, read: mx.array) -> None:
         """As in ``PoolAccess``."""
@@ -157,15 +184,26 @@ class PlainAccess:
 
     def append(self, layer: int, keys: mx.array, values: mx.array, slots: mx.array) -> None:
         """As in ``PoolAccess``."""
-        where = slots.reshape(-1)
+        # A row that is not stored goes to the last slot, which is the scratch block's.
+        where = mx.where(slots < 0, self._pool.num_slots - 1, slots).reshape(-1)
         for arrays, rows in ((self._pool.keys, keys), (self._pool.values, values)):
             rows = rows.transpose(1, 0, 2, 3).reshape(rows.shape[1], -1, rows.shape[3])
             arrays[layer] = arrays[layer] + 0  # a copy: an array may be read after this write
             arrays[layer][:, where] = rows
 
-    def context(self, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
+    def context(
+        self, layer: int, block_ids: mx.array, bounds: tuple[int, int], length: int
+    ) -> tuple[mx.array, mx.array]:
         """As in ``PoolAccess``."""
-        return _context(self._pool, layer, block_ids)
+        return kv_gather(
+            self._pool.keys[layer],
+            self._pool.values[layer],
+            block_ids,
+            bounds,
+            length=length,
+            block_size=self._pool.block_size,
+            dtype=self._pool.dtype,
+        )
 
     def decode(
         self,
@@ -187,8 +225,9 @@ class PlainAccess:
         slots = mx.take_along_axis(block_tables, last // size, axis=1) * size + last % size
         self.append(layer, keys, values, slots)
         rows = []
+        width = block_tables.shape[1] * size
         for row in range(queries.shape[0]):
-            context = self.context(layer, block_tables[row])
+            context = self.context(layer, block_tables[row], (0, width), width)
             rows.append(
                 dense_attention(
                     queries[row : row + 1],
@@ -209,23 +248,6 @@ class PlainAccess:
 
     def follow(self, read: mx.array) -> None:
         """As in ``PoolAccess``: nothing is written in place."""
-
-
-def _context(pool: KVPool, layer: int, block_ids: mx.array) -> tuple[mx.array, mx.array]:
-    """Rows of whole blocks, gathered. Shapes: (N,) int32 -> (1, H, N * block_size, D)."""
-
-    def gathered(array: mx.array) -> mx.array:
-        blocks = array.reshape(array.shape[0], -1, pool.block_size, *array.shape[2:])
-        return blocks[:, block_ids].reshape(array.shape[0], -1, *array.shape[2:])
-
-    def rows(stored: kernels.Pool) -> mx.array:
-        if isinstance(stored, mx.array):
-            return gathered(stored)[None]
-        codes, affine = map(gathered, stored.arrays)
-        part = kernels.QuantizedPool(codes, affine, stored.bits, stored.group_size)
-        return dequantize(part).astype(pool.dtype)[None]
-
-    return rows(pool.keys[layer]), rows(pool.values[layer])
 
 
 def _slots_of(block_ids: Seq[int], block_size: int) -> mx.array:

@@ -126,9 +126,12 @@ def sample(
 def draw(logits: mx.array, rows: RowArrays, positions: mx.array) -> Sampled:
     """Draw one token a row, by arrays alone.
 
-    Shapes: logits (B, V) float32, positions (B,) uint32: tokens that the row has generated.
+    Shapes: logits (B, V), positions (B,) uint32: tokens that the row has generated.
+
+    Numerics: the draw and the log-probabilities are in float32; greedy rows need no conversion.
     """
-    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    exact = logits.astype(mx.float32)
+    logprobs = exact - mx.logsumexp(exact, axis=-1, keepdims=True)
     if rows.draws:
         token_ids = mx.argmax(_noisy(logprobs, rows, positions), axis=-1)
     else:

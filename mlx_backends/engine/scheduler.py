@@ -15,6 +15,7 @@ then arrival):
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import count
+from math import lcm
 
 from mlx_backends.cache.prefix_cache import BlockCopy, PrefixCache
 from mlx_backends.engine.sequence import Sequence
@@ -31,6 +32,7 @@ class Scheduler:
         headroom: A sequence starts only if every running one could add this many tokens. Without
             it, a start near the pool's end would be undone by a preemption a few steps later, and
             its work thrown away.
+        tile: Chunks end at multiples of this where they can.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class Scheduler:
         max_num_seqs: int,
         prefill_chunk_size: int,
         headroom: int = 64,
+        tile: int = 1,
     ) -> None:
         self.blocks = blocks
         self._max_num_seqs = max_num_seqs
         self.prefill_chunk_size = prefill_chunk_size
         self._headroom = headroom
+        self._tile = tile
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._preempted: list[Sequence] = []
@@ -216,9 +220,14 @@ class Scheduler:
         return PrefillChunk(sequence, start, stop, is_last=stop == end), copy
 
     def _chunk_stop(self, start: int, stop: int, end: int) -> int:
-        """End a chunk at a block's end if it can: only full blocks are shared."""
-        aligned = stop - stop % self.blocks.block_size
-        return aligned if start < aligned and stop < end else stop
+        """End a chunk at the end of a tile or else a block: only full blocks are shared."""
+        if stop == end:
+            return stop
+        block_size = self.blocks.block_size
+        for size in (lcm(self._tile, block_size), block_size):
+            if start < stop - stop % size:
+                return stop - stop % size
+        return stop
 
     def _match(self, sequence: Sequence) -> BlockCopy | None:
         """Skip what the cache holds, which may be more than when the sequence started."""

@@ -9,8 +9,9 @@ they compute. ``shaders`` takes whole kernel functions as Metal's users write th
 from mlx_backends.kernels.emulator import EmulationError
 from mlx_backends.kernels.host import Host, emulated, host
 from mlx_backends.kernels.kv_append import kv_append
+from mlx_backends.kernels.kv_gather import kv_gather
 from mlx_backends.kernels.paged_attention import MAX_QUERIES, paged_attention, paged_decode
-from mlx_backends.kernels.pool import Pool, QuantizedPool, make_pool
+from mlx_backends.kernels.pool import Pool, QuantizedPool, make_pool, window, words_window
 from mlx_backends.kernels.shaders import Shader, compile_shader, launch, shader
 from mlx_backends.kernels.tuning import Tuning
 
@@ -26,9 +27,12 @@ __all__ = [
     "emulated",
     "host",
     "kv_append",
+    "kv_gather",
     "launch",
     "make_pool",
     "paged_attention",
     "paged_decode",
     "shader",
+    "window",
+    "words_window",
 ]

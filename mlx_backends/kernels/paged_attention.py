@@ -97,7 +97,7 @@ def paged_decode(
         q: ``(batch, num_heads, 1, head_dim)``, any strides.
         k: ``(batch, num_kv_heads, 1, head_dim)``, any strides.
         v: Likewise.
-        k_pool: See ``paged_attention``, as are the other arguments.
+        k_pool: See ``paged_attention``, as are the other arguments; whole or as a ``window``.
         v_pool: Likewise.
         block_tables: Rows of one call end in distinct blocks.
         context_lens: The new token included.
@@ -148,7 +148,8 @@ def _attend(
     """Attention's outputs, and the next order token if ``new`` has rows of K and V to write."""
     q, appends = new["q"], "k" in new
     pools = pool_arrays("k", k_pool) | pool_arrays("v", v_pool)
-    num_kv_heads = len(pools["k_pool"])
+    # A pool may come as a window of one row.
+    num_kv_heads = new["k"].shape[1] if appends else len(pools["k_pool"])
     _check(q, num_kv_heads, block_tables, context_lens, options)
     batch, num_heads, queries, head_dim = q.shape
     stored = pool_constants(k_pool, v_pool, q.dtype, head_dim)
@@ -159,7 +160,9 @@ def _attend(
     max_context = block_tables.shape[1] * options.block_size
     splits = tuning.splits or num_splits(max_context, batch * num_kv_heads * tiles)
 
-    settings = _settings(options.scale, options.soft_cap or 0.0, options.window or 0, tuning.step)
+    settings = _settings(
+        options.scale, options.soft_cap or 0.0, options.window or 0, tuning.step, num_kv_heads
+    )
     softmax = {"context_lens": context_lens, "settings": settings}
     if options.sinks is not None:
         softmax["sinks"] = options.sinks
@@ -282,5 +285,5 @@ def _check(
 
 
 @cache
-def _settings(scale: float, soft_cap: float, window: int, step: int) -> mx.array:
-    return mx.array([scale, soft_cap, float(window), float(step)], dtype=mx.float32)
+def _settings(scale: float, soft_cap: float, window: int, step: int, num_kv_heads: int) -> mx.array:
+    return mx.array([scale, soft_cap, window, step, num_kv_heads], dtype=mx.float32)

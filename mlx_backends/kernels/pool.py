@@ -5,11 +5,12 @@ A pool is an array of shape ``(num_kv_heads, num_slots, head_dim)`` in the activ
 head is one contiguous piece of memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
 from mlx_backends.errors import ConfigError
+from mlx_backends.kernels.host import host
 
 MAX_HEAD_DIM = 256
 CHUNK = 8
@@ -81,6 +82,30 @@ def make_pool(
     )
 
 
+def window(pool: Pool) -> Pool:
+    """The same memory under the size of one row.
+
+    Kernels find a row by the pool's strides alone. MLX hands a GPU its work in pieces of so many
+    bytes, each input counted in full: a whole pool in every layer would make the pieces small, and
+    a step's time depend on the size of the pool. The emulator checks bounds and needs the pool.
+    """
+    if host() == "emulator":
+        return pool
+    if isinstance(pool, QuantizedPool):
+        return replace(pool, codes=_one_row(pool.codes), affine=_one_row(pool.affine))
+    return _one_row(pool)
+
+
+def words_window(pool: Pool) -> Pool:
+    """As ``window``; a pool of floats as 32-bit words, which is how rows are copied."""
+    return window(pool if isinstance(pool, QuantizedPool) else words_of(pool))
+
+
+def words_of(pool: mx.array) -> mx.array:
+    """A pool of floats as 32-bit words; words stay as they are."""
+    return pool if pool.dtype == mx.uint32 else pool.view(mx.uint32)
+
+
 def check_head_dim(head_dim: int) -> None:
     """Raise ConfigError if the kernels cannot serve rows of this length."""
     if head_dim % CHUNK or not 0 < head_dim <= MAX_HEAD_DIM:
@@ -125,3 +150,12 @@ def pool_constants(k_pool: Pool, v_pool: Pool, dtype: mx.Dtype, head_dim: int) -
     if len(groups) > 1:
         raise ConfigError(f"K and V pools must have one group size, not {sorted(groups)}.")
     return values | {"GROUP": groups.pop() if groups else 0}
+
+
+def _one_row(array: mx.array) -> mx.array:
+    row = array.shape[2:]
+    row_strides = [1] if len(row) == 1 else [row[1], 1]
+    size = row[0] * row_strides[0]
+    row_view = mx.as_strided(array, (1, 1, *row), (array.shape[1] * size, size, *row_strides))
+    mx.eval(row_view)
+    return row_view

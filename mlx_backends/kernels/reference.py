@@ -60,6 +60,28 @@ def kv_append(
     return _write(k_pool, where, new_k), _write(v_pool, where, new_v)
 
 
+def kv_gather(
+    k_pool: Pool,
+    v_pool: Pool,
+    block_ids: mx.array,
+    bounds: tuple[int, int],
+    *,
+    length: int,
+    block_size: int,
+    dtype: mx.Dtype,
+) -> tuple[mx.array, mx.array]:
+    """Rows of one sequence, zeros past the end; arguments as in ``kernels.kv_gather``."""
+    first, end = bounds
+    positions = mx.arange(first, min(end, first + length))
+    slots = block_ids[positions // block_size] * block_size + positions % block_size
+    padding = [(0, 0), (0, length - len(slots)), (0, 0)]
+    keys, values = (
+        dequantize(pool) if isinstance(pool, QuantizedPool) else pool for pool in (k_pool, v_pool)
+    )
+    keys, values = (mx.pad(rows[:, slots].astype(dtype), padding)[None] for rows in (keys, values))
+    return keys, values
+
+
 def paged_attention(
     q: mx.array,
     k_pool: Pool,

@@ -2,13 +2,16 @@
 
 mlx-lm's models multiply every position by the head. For a chunk of 2,048 tokens and 151,936 words
 that is a gigabyte that nobody reads. The body of a model (all of it but the head) is given a
-subclass that passes on its last position, so every family's own head and scaling stay in use.
+subclass that passes on its last position, so every family's own head and scaling stay in use. Where
+a paged pass ends with padding, its caches say which position is the last.
 """
 
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+
+from mlx_backends.cache.paged_cache import PagedCache
 
 
 def keep_last_position(model: nn.Module) -> bool:
@@ -30,4 +33,13 @@ def keep_last_position(model: nn.Module) -> bool:
 class _LastPosition(nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> mx.array:
         hidden: mx.array = super().__call__(*args, **kwargs)
-        return hidden[:, -1:]
+        last = _last_position([*args, *kwargs.values()])
+        return hidden[:, last : last + 1 or None]
+
+
+def _last_position(arguments: list[Any]) -> int:
+    """What the caches among a body's arguments say; by default the last of all."""
+    for argument in arguments:
+        if isinstance(argument, list) and argument and isinstance(argument[0], PagedCache):
+            return argument[0].last
+    return -1

@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten, tree_map
 
 from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
-from mlx_backends.models import cpu_layers, rounded_inputs, safetensors
+from mlx_backends.models import cpu_layers, device_layers, rounded_inputs, safetensors
 
 # MLX's CPU backend multiplies quantized matrices slower than dense ones, so small models are
 # unpacked once (docs/architecture.md).
@@ -126,8 +126,7 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
         dequantize_model(model)
     if dtype != "auto" or is_cpu:
         _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
-    if is_cpu:
-        cpu_layers.install(model)
+    (cpu_layers if is_cpu else device_layers).install(model)
 
 
 def _unpacked_bytes(model: nn.Module) -> int:

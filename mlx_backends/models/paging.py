@@ -59,10 +59,11 @@ class PagingPlan:
     vocab_size: int
     is_tested: bool
 
-    def caches(self, forward_pass: ForwardPass) -> list[PagedCache]:
-        """What to give the model as its cache for one pass."""
+    def caches(self, forward_pass: ForwardPass, last: int = -1) -> list[PagedCache]:
+        """What to give the model as its cache for one pass; ``last`` as in ``PagedCache``."""
         return [
-            PagedCache(index, forward_pass, layer.window) for index, layer in enumerate(self.layers)
+            PagedCache(index, forward_pass, layer.window, last)
+            for index, layer in enumerate(self.layers)
         ]
 
 

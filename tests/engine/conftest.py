@@ -48,7 +48,9 @@ def make_engine(tiny_lm, monkeypatch):
 
     def device_runner(loaded, plan, memory, kv_dtype, eos_token_ids):
         pool = KVPool(plan.layers, memory.num_blocks, memory.block_size, plan.dtype)
-        return DeviceRunner(loaded, plan, pool, PlainAccess(pool), eos_token_ids)
+        access = PlainAccess(pool)
+        # A tile that is no multiple of a block, so that passes begin and end off every grid.
+        return DeviceRunner(loaded, plan, pool, access, eos_token_ids, tile=12)
 
     def make(mode, *, num_blocks=64, cache=None, **options):
         monkeypatch.undo()

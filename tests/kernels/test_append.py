@@ -47,6 +47,30 @@ def test_writes_the_rows_and_nothing_else(any_host, dtype, head_dim, k_bits, v_b
     assert all(same(pool, want) for pool, want in zip(pools, expected, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "head_dim", "k_bits", "v_bits"),
+    [(F32, 64, None, None), (BF16, 80, None, None), (F16, 128, 8, 4), (BF16, 64, 8, 8)],
+)
+@pytest.mark.parametrize(("bounds", "length"), [((0, 19), 19), ((5, 19), 24), ((8, 9), 600)])
+def test_gathers_rows_in_order_and_then_zeros(
+    any_host, dtype, head_dim, k_bits, v_bits, bounds, length
+):
+    pools = [kernels.make_pool(3, 32, head_dim, dtype, bits=bits) for bits in (k_bits, v_bits)]
+    keys = mx.random.split(mx.random.key(0))
+    k, v = (mx.random.normal((32, 3, head_dim), key=key).astype(dtype) for key in keys)
+    pools = reference.kv_append(*pools, k, v, mx.arange(32, dtype=mx.int32))
+    block_ids = mx.array([6, 1, 7, 0, 3], dtype=mx.int32)
+    options = {"length": length, "block_size": 4, "dtype": dtype}
+    expected = reference.kv_gather(*pools, block_ids, bounds, **options)
+    got = kernels.kv_gather(
+        *map(kernels.words_window, pools), block_ids, bounds, **options,
+        num_kv_heads=3, head_dim=head_dim, order=mx.zeros(1, dtype=mx.int32),
+    )  # fmt: skip
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == (1, 3, length, head_dim)
+        assert mx.allclose(one, other, rtol=0, atol=1e-6).item()
+
+
 def test_takes_rows_without_a_batch(any_host):
     pools = [kernels.make_pool(2, 8, 16, F32) for _ in range(2)]
     rows = mx.random.normal((3, 2, 16), key=mx.random.key(1))

@@ -86,6 +86,11 @@ def launches(request, problem, monkeypatch):
         slots = mx.array([[3], [4]], dtype=mx.int32)
         order = mx.zeros(1, dtype=mx.int32)
         kernels.kv_append(case.k_pool, case.v_pool, case.k, case.v, slots, order)
+        kernels.kv_gather(
+            kernels.words_window(case.k_pool), kernels.words_window(case.v_pool),
+            mx.array([3, 4], dtype=mx.int32), (0, 20), length=20, num_kv_heads=2,
+            head_dim=case.q.shape[3], block_size=16, dtype=case.q.dtype, order=order,
+        )  # fmt: skip
     monkeypatch.undo()
     return seen
 

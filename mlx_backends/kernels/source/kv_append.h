@@ -15,7 +15,7 @@ auto k_row = k + sequence * k_strides[0] + head * k_strides[1] + token * k_strid
 auto v_row = v + sequence * v_strides[0] + head * v_strides[1] + token * v_strides[2];
 const Values key = read_row(k_row + read_chunk * CHUNK * k_strides[3], k_strides[3]);
 const Values value = read_row(v_row + read_chunk * CHUNK * v_strides[3], v_strides[3]);
-const Index target = Index(head) * k_pool_shape[1] + slot;
+const Index target = head * (k_pool_strides[0] / k_pool_strides[1]) + slot;
 store_chunk<K_BITS>(K_POOL, target, chunk, key, is_kept);
 store_chunk<V_BITS>(V_POOL, target, chunk, value, is_kept);
 if (thread_index == 0) next_order[0] = 0;

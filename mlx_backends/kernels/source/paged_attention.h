@@ -15,8 +15,9 @@ const int lane_token = int(thread_index_in_simdgroup) / LANES;
 
 // Where this threadgroup is in the batch.
 const int queries = q_shape[2];
-const int num_slots = k_pool_shape[1];
-const int group_heads = q_shape[1] / k_pool_shape[0];
+const Index num_slots = k_pool_strides[0] / k_pool_strides[1];
+const int num_kv_heads = int(settings[4]);
+const int group_heads = q_shape[1] / num_kv_heads;
 const int num_rows = group_heads * queries;
 const int num_tiles = (num_rows + ROWS - 1) / ROWS;
 const int split = threadgroup_position_in_grid.x;

@@ -1,0 +1,126 @@
+"""Quantized layers for a GPU, put in place of a loaded model's own: same numbers, fewer launches.
+
+A decode step of a small model is bound by the number of its kernels, and MLX's quantized product
+takes every axis before the last two for a batch of products. So, where a row has one new token:
+
+- rows become one matrix, and the weights are read once instead of once a row;
+- layers that take the same input (queries, keys and values; gate and up) are one product.
+
+Each layer is a subclass of the one it replaces and keeps its parameters, as views of the stacked
+ones; with more tokens a row it is that layer. The layer itself is the readable twin.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+_SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+_PARAMETERS = ("weight", "scales", "biases", "bias")
+
+
+def install(model: nn.Module) -> None:
+    """Swap the quantized layers of a model that runs on a GPU; idempotent.
+
+    Subclasses of the known layers keep their own ways.
+    """
+    for module in model.modules():
+        for names in _SAME_INPUT:
+            layers = [module.get(name) for name in names]
+            if _can_stack(layers):
+                _Stack(layers)
+    module: Any
+    for module in model.modules():
+        module.__class__ = _REPLACEMENTS.get(type(module), type(module))
+
+
+class DeviceQuantizedLinear(nn.QuantizedLinear):
+    """One product for all rows."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return _as_one_matrix(super().__call__, x)
+
+
+class DeviceQuantizedEmbedding(nn.QuantizedEmbedding):
+    """As ``DeviceQuantizedLinear``, for an embedding that is also the head."""
+
+    def as_linear(self, x: mx.array) -> mx.array:
+        return _as_one_matrix(super().as_linear, x)
+
+
+class StackedLinear(DeviceQuantizedLinear):
+    """One of several layers with the same input, whose products are computed together."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        stack, index = self.__dict__["_stack"]
+        return stack.output(index, x) if x.shape[-2] == 1 else super().__call__(x)
+
+
+_REPLACEMENTS: dict[type, type] = {
+    nn.QuantizedLinear: DeviceQuantizedLinear,
+    nn.QuantizedEmbedding: DeviceQuantizedEmbedding,
+}
+
+
+class _Stack:
+    """The product of several layers' weights with one input, computed when the first is called.
+
+    The outputs of one input are kept until every layer has taken its own.
+    """
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        whole: Any = DeviceQuantizedLinear.__new__(DeviceQuantizedLinear)
+        nn.Module.__init__(whole)
+        first = layers[0]
+        whole.group_size, whole.bits, whole.mode = first.group_size, first.bits, first.mode
+        for name in _PARAMETERS:
+            if first.get(name) is not None:
+                whole[name] = mx.concatenate([layer[name] for layer in layers])
+        mx.eval(whole.parameters())
+        self._product: Callable[[mx.array], mx.array] = whole
+        self._bounds: list[tuple[int, int]] = []
+        self._input: mx.array | None = None
+        self._outputs: dict[int, mx.array] = {}
+        start = 0
+        for index, layer in enumerate(layers):
+            stop = start + len(layer.weight)
+            self._bounds.append((start, stop))
+            for name in whole:
+                layer[name] = whole[name][start:stop]
+            mx.eval(layer.parameters())
+            layer.__class__ = StackedLinear
+            # Past the module's own __setattr__, which would take it for a submodule.
+            layer.__dict__["_stack"] = (self, index)
+            start = stop
+
+    def output(self, index: int, x: mx.array) -> mx.array:
+        """What the layer of an index makes of ``x``."""
+        if x is not self._input or index not in self._outputs:
+            product = self._product(x)
+            self._outputs = {i: product[..., a:b] for i, (a, b) in enumerate(self._bounds)}
+            self._input = x
+        output = self._outputs.pop(index)
+        if not self._outputs:
+            self._input = None
+        return output
+
+
+def _can_stack(layers: Sequence[Any]) -> bool:
+    if any(type(layer) is not nn.QuantizedLinear for layer in layers):
+        return False
+    return len({_format(layer) for layer in layers}) == 1
+
+
+def _format(layer: Any) -> tuple[object, ...]:
+    """What layers must have in common to be stacked."""
+    arrays = [layer.get(name) for name in _PARAMETERS]
+    inner = tuple(None if a is None else (a.dtype, a.shape[1:]) for a in arrays)
+    return layer.group_size, layer.bits, layer.mode, inner
+
+
+def _as_one_matrix(product: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:
+    """Apply a product of matrices to all rows at once. Shapes: (..., L, K) -> (..., L, N)."""
+    if x.size == x.shape[-2] * x.shape[-1]:
+        return product(x)
+    return product(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)

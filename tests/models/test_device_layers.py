@@ -1,0 +1,98 @@
+"""Layers for a GPU give what the layers they replace give."""
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+from mlx.utils import tree_flatten
+
+from mlx_backends.models import device_layers
+
+
+class Block(nn.Module):
+    """The linear layers of a transformer's block, with the names of mlx-lm's models."""
+
+    def __init__(self, *, has_bias: bool) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(96, 64)
+        self.q_proj = nn.Linear(64, 128, bias=has_bias)
+        self.k_proj = nn.Linear(64, 64, bias=has_bias)
+        self.v_proj = nn.Linear(64, 64, bias=has_bias)
+        self.o_proj = nn.Linear(128, 64, bias=has_bias)
+
+    def __call__(self, x: mx.array) -> list[mx.array]:
+        queries = self.q_proj(x)
+        return [queries, self.k_proj(x), self.v_proj(x), self.o_proj(queries)]
+
+
+@pytest.fixture
+def block(request):
+    block = Block(has_bias=getattr(request, "param", False))
+    for layer in (block.q_proj, block.k_proj, block.v_proj, block.o_proj):
+        if "bias" in layer:
+            layer.bias = mx.random.normal(layer.bias.shape, key=mx.random.key(len(layer.bias)))
+    nn.quantize(block, group_size=32, bits=4)
+    mx.eval(block.parameters())
+    return block
+
+
+def inputs(*shape: int) -> mx.array:
+    return mx.random.normal((*shape, 64), key=mx.random.key(3))
+
+
+def parameter_shapes(block: nn.Module) -> dict[str, tuple[int, ...]]:
+    parameters = tree_flatten(block.parameters())
+    return {name: a.shape for name, a in parameters if isinstance(a, mx.array)}
+
+
+@pytest.mark.parametrize("block", [False, True], indirect=True)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 5), (2, 5)])
+def test_same_numbers(block, shape):
+    x = inputs(*shape)
+    expected = [*block(x), block.embed.as_linear(x)]
+    mx.eval(expected)
+    device_layers.install(block)
+    got = [*block(x), block.embed.as_linear(x)]
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == other.shape
+        assert mx.allclose(one, other, rtol=1e-5, atol=1e-5).item()
+
+
+def test_rows_of_one_token_are_one_product_of_one_matrix(block, monkeypatch):
+    device_layers.install(block)
+    shapes = []
+    product = mx.quantized_matmul
+    monkeypatch.setattr(
+        mx, "quantized_matmul", lambda x, *a, **k: shapes.append(x.shape) or product(x, *a, **k)
+    )
+    block(inputs(3, 1))
+    assert shapes == [(3, 64), (3, 128)]
+    shapes.clear()
+    block(inputs(1, 7))
+    assert shapes == [(1, 7, 64)] * 3 + [(1, 7, 128)]
+
+
+def test_each_input_is_multiplied_anew(block):
+    device_layers.install(block)
+    first, second = inputs(1, 1), 2 * inputs(1, 1)
+    queries = block.q_proj(first)
+    assert mx.allclose(block.q_proj(second), 2 * queries, rtol=1e-5, atol=1e-5).item()
+    keys = block.k_proj(first)
+    assert mx.allclose(block.k_proj(second), 2 * keys, rtol=1e-5, atol=1e-5).item()
+
+
+def test_stacked_layers_keep_their_parameters_and_compile(block):
+    before = parameter_shapes(block)
+    expected = block(inputs(2, 1))
+    device_layers.install(block)
+    device_layers.install(block)
+    assert parameter_shapes(block) == before
+    got = mx.compile(block)(inputs(2, 1))
+    for one, other in zip(got, expected, strict=True):
+        assert mx.allclose(one, other, rtol=1e-5, atol=1e-5).item()
+
+
+def test_layers_of_different_formats_are_not_stacked(block):
+    block.k_proj = nn.QuantizedLinear(64, 64, bias=False, group_size=64, bits=8)
+    device_layers.install(block)
+    assert type(block.q_proj) is device_layers.DeviceQuantizedLinear
+    assert type(block.k_proj) is device_layers.DeviceQuantizedLinear

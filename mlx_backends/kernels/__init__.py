@@ -1,4 +1,4 @@
-"""Kernels: those of paged attention, and Metal functions of the caller's own.
+"""Kernels: paged attention, sparse products, and Metal functions of the caller's own.
 
 Each has one body for Metal, CUDA and a host emulator.
 Bodies of this package's own kernels are in ``source/``, in the common subset of the Metal shading
@@ -13,9 +13,18 @@ from mlx_backends.kernels.kv_gather import kv_gather
 from mlx_backends.kernels.paged_attention import MAX_QUERIES, paged_attention, paged_decode
 from mlx_backends.kernels.pool import Pool, QuantizedPool, make_pool, window, words_window
 from mlx_backends.kernels.shaders import Shader, compile_shader, launch, shader
+from mlx_backends.kernels.sparse_matmul import (
+    BLOCK_SIZES,
+    CHUNK,
+    block_matmul,
+    csr_matmul,
+    two_four_matmul,
+)
 from mlx_backends.kernels.tuning import Tuning
 
 __all__ = [
+    "BLOCK_SIZES",
+    "CHUNK",
     "MAX_QUERIES",
     "EmulationError",
     "Host",
@@ -23,7 +32,9 @@ __all__ = [
     "QuantizedPool",
     "Shader",
     "Tuning",
+    "block_matmul",
     "compile_shader",
+    "csr_matmul",
     "emulated",
     "host",
     "kv_append",
@@ -33,6 +44,7 @@ __all__ = [
     "paged_attention",
     "paged_decode",
     "shader",
+    "two_four_matmul",
     "window",
     "words_window",
 ]

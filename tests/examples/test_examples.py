@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import mlx.core as mx
 import pytest
 
 from mlx_backends import registry
@@ -49,6 +50,14 @@ def check_structured_output(result):
     assert "8080" in cited
 
 
+def check_sparse_matrix(sparse, result, dense):
+    assert sparse.density == pytest.approx(0.1)
+    assert sparse.nbytes < 0.25 * dense.nbytes
+    assert result.shape == (1000, 100)
+    matrix = mx.random.normal((1000, 100), key=mx.random.key(1))
+    assert mx.allclose(result, dense @ matrix, atol=1e-3).item()
+
+
 CHECKS = {
     "custom_shader": lambda result: result[0].tolist() == result[1].tolist(),
     "engine_stream": lambda text: text.strip(),
@@ -62,6 +71,7 @@ CHECKS = {
     "llama_index_structured": lambda port: port == {"name": "Alder", "port": 8000},
     "llama_index_query_engine": lambda answer: "8080" in answer,
     "many_at_once": lambda result: check_many_at_once(result) is None,
+    "sparse_matrix": lambda result: check_sparse_matrix(*result) is None,
     "mock_engine": lambda answer: answer == "Paris.",
     "two_frameworks_one_engine": lambda served: served == 2,
 }

@@ -22,6 +22,7 @@ _C_TYPES = {
     mx.float16: "Half",
     mx.bfloat16: "BFloat16",
     mx.int32: "int",
+    mx.uint16: "ushort",
     mx.uint32: "uint",
 }
 _MESSAGE_BYTES = 1_000

@@ -5,6 +5,7 @@
 #include "memory.h"
 
 typedef unsigned int uint;
+typedef unsigned short ushort;
 struct uint2 { uint x, y; };
 struct uint4 { uint x, y, z, w; };
 typedef _Float16 Half;

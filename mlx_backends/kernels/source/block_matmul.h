@@ -1,0 +1,48 @@
+// out = X A^T for square blocks stored by columns: a threadgroup takes a row of blocks, its simdgroups the
+// blocks in turn. Lanes lie over a block as over its memory, each with eight consecutive rows of a column.
+#define CHUNKS (BLOCK / CHUNK)
+#define COLUMNS_AT_ONCE (32 / CHUNKS)
+#define STEPS (BLOCK / COLUMNS_AT_ONCE)
+THREADGROUP_ARRAY(float, shared_sums, SIMDGROUPS * BLOCK * VECTORS);
+
+const int num_vectors = x_shape[0];
+const int num_columns = x_shape[1];
+const int num_rows = (row_starts_shape[0] - 1) * BLOCK;
+const int first_vector = threadgroup_position_in_grid.y * VECTORS;
+const int block_row = threadgroup_position_in_grid.x;
+const int simdgroup = simdgroup_index_in_threadgroup;
+const int chunk = thread_index_in_simdgroup % CHUNKS;
+const int lane_column = thread_index_in_simdgroup / CHUNKS;
+
+Values sums[VECTORS];
+UNROLL for (int n = 0; n < VECTORS; n++) sums[n] = zeros();
+const int stop = row_starts[block_row + 1];
+for (int b = row_starts[block_row] + simdgroup; b < stop; b += SIMDGROUPS) {
+  const int first_column = block_columns[b] * BLOCK + lane_column;
+  UNROLL for (int s = 0; s < STEPS; s++) {
+    const Index column = Index(b) * BLOCK + s * COLUMNS_AT_ONCE + lane_column;
+    const Values value = unpack(load_words(values + (column * BLOCK + chunk * CHUNK), Words<ELEMENT_BITS / 4>()));
+    UNROLL for (int n = 0; n < VECTORS; n++) {
+      const int vector = min(first_vector + n, num_vectors - 1);
+      const float element = float(x[Index(vector) * num_columns + first_column + s * COLUMNS_AT_ONCE]);
+      UNROLL for (int i = 0; i < CHUNK; i++) sums[n].at[i] += value.at[i] * element;
+    }
+  }
+}
+
+UNROLL for (int n = 0; n < VECTORS; n++) {
+  UNROLL for (int i = 0; i < CHUNK; i++) {
+    float sum = sums[n].at[i];
+    UNROLL for (int offset = CHUNKS; offset < 32; offset *= 2) sum += simd_shuffle_xor(sum, offset);
+    if (lane_column == 0) shared_sums[(simdgroup * VECTORS + n) * BLOCK + chunk * CHUNK + i] = sum;
+  }
+}
+THREADGROUP_BARRIER();
+
+for (int item = thread_index_in_threadgroup; item < BLOCK * VECTORS; item += SIMDGROUPS * 32) {
+  const int vector = first_vector + item / BLOCK;
+  if (vector >= num_vectors) continue;
+  float sum = 0.0f;
+  UNROLL for (int s = 0; s < SIMDGROUPS; s++) sum += shared_sums[s * BLOCK * VECTORS + item];
+  out[Index(vector) * num_rows + block_row * BLOCK + item % BLOCK] = Element(sum);
+}

@@ -1,0 +1,15 @@
+// Eight column indices, stored in 16 or 32 bits.
+struct Indices { int at[CHUNK]; };
+
+FUNCTION Indices unpack_indices(Words<INDEX_BITS / 4> words) {
+  Indices indices;
+#if INDEX_BITS == 32
+  UNROLL for (int i = 0; i < CHUNK; i++) indices.at[i] = int(words.at[i]);
+#else
+  UNROLL for (int i = 0; i < CHUNK / 2; i++) {
+    indices.at[2 * i] = int(words.at[i] & 0xffffu);
+    indices.at[2 * i + 1] = int(words.at[i] >> 16);
+  }
+#endif
+  return indices;
+}

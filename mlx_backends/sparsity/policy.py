@@ -1,0 +1,28 @@
+"""When a product unpacks the matrix first: one dense product then beats many sparse ones.
+
+Break-even points are measured by ``mlx-backends bench sparsity``; docs/sparsity.md has the figures.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+from mlx_backends.kernels import host
+
+if TYPE_CHECKING:
+    from mlx_backends.sparsity.format import Format
+
+# Vectors times density from which the dense product is faster on a CPU: unpacking costs as much as
+# some products, and the BLAS reuses each weight for all vectors.
+_CPU_LIMIT = {"csr": 1.5, "bsr": math.inf, "2:4": 0.0}
+_GPU_LIMIT = {"csr": 4.0, "bsr": 8.0, "2:4": 16.0}
+
+
+def unpacks(stored: "Format", num_vectors: int) -> bool:
+    """Whether a product with so many vectors is to run on the unpacked matrix."""
+    where = host()
+    if where == "emulator":
+        return False
+    limit = (_CPU_LIMIT if where is None else _GPU_LIMIT)[stored.name]
+    rows, columns = stored.shape
+    density = stored.nnz / max(rows * columns, 1)
+    return num_vectors * density > limit

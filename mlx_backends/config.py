@@ -21,6 +21,7 @@ from mlx_backends.errors import ConfigError
 Device = Literal["auto", "cpu", "gpu"]
 DType = Literal["auto", "float32", "float16", "bfloat16"]
 KVDType = Literal["auto", "int8", "int4"]
+OnOverflow = Literal["error", "truncate", "mean"]
 ModelKind = Literal["lm", "encoder", "reranker"]
 
 _MODEL_VARIABLES: dict[ModelKind, str] = {
@@ -127,19 +128,20 @@ class _PoolingConfig:
     revision: str | None = None
     device: Device = "auto"
     dtype: DType = "auto"
-    max_batch_tokens: int = 2_048
+    weight_bits: Literal[4, 8] | None = None
+    max_batch_tokens: int | None = None
     max_length: int | None = None
-    on_overflow: Literal["error", "truncate"] = "error"
 
     def __post_init__(self) -> None:
         if isinstance(self.model, os.PathLike):
             object.__setattr__(self, "model", os.fspath(self.model))
         _require_choice("device", self.device, _DEVICES)
         _require_choice("dtype", self.dtype, _DTYPES)
-        _require_choice("on_overflow", self.on_overflow, ("error", "truncate"))
-        _require_positive("max_batch_tokens", self.max_batch_tokens)
-        if self.max_length is not None:
-            _require_positive("max_length", self.max_length)
+        if self.weight_bits is not None and self.weight_bits not in (4, 8):
+            raise ConfigError(f"weight_bits must be 4, 8 or None; got {self.weight_bits!r:.80}.")
+        for name in ("max_batch_tokens", "max_length"):
+            if getattr(self, name) is not None:
+                _require_positive(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +154,29 @@ class EmbedderConfig(_PoolingConfig):
         revision: Hub branch, tag or commit.
         device: As in ``EngineConfig``.
         dtype: As in ``EngineConfig``.
-        max_batch_tokens: Padded tokens of one forward pass, which generation may have to wait for.
+        weight_bits: 8 or 4 quantizes the weights when they are loaded; None keeps what the files
+            hold.
+        max_batch_tokens: Padded tokens of one forward pass, which generation may have to wait for;
+            None is 2,048 on a CPU and 16,384 on a GPU.
         max_length: Longest text in tokens, if shorter than the model's own.
-        on_overflow: What happens to a longer text: ``error`` or ``truncate``.
+        on_overflow: What happens to a longer text: ``error``; ``truncate`` drops its end; ``mean``
+            averages over windows of the longest length that overlap by an eighth.
+        dimensions: Length that vectors are cut to, for models trained with Matryoshka losses; None
+            is what the model's files say.
 
     Raises:
         ConfigError: A value is out of its range.
     """
+
+    on_overflow: OnOverflow = "error"
+    dimensions: int | None = None
+
+    def __post_init__(self) -> None:
+        # super() without arguments does not find the class that slots=True makes anew.
+        _PoolingConfig.__post_init__(self)
+        _require_choice("on_overflow", self.on_overflow, ("error", "truncate", "mean"))
+        if self.dimensions is not None:
+            _require_positive("dimensions", self.dimensions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,15 +189,25 @@ class RerankerConfig(_PoolingConfig):
         revision: Hub branch, tag or commit.
         device: As in ``EngineConfig``.
         dtype: As in ``EngineConfig``.
-        max_batch_tokens: Padded tokens of one forward pass, which generation may have to wait for.
+        weight_bits: As in ``EmbedderConfig``.
+        max_batch_tokens: As in ``EmbedderConfig``.
         max_length: Longest pair of a query and a document in tokens, if shorter than the model's
             own.
         on_overflow: What happens to a longer pair: ``error``, or ``truncate``, which drops the end
             of the document.
+        instruction: What a good document does, for models that are told so in a prompt, such as
+            Qwen3-Reranker; None is the model's own sentence.
 
     Raises:
         ConfigError: A value is out of its range.
     """
+
+    on_overflow: Literal["error", "truncate"] = "error"
+    instruction: str | None = None
+
+    def __post_init__(self) -> None:
+        _PoolingConfig.__post_init__(self)
+        _require_choice("on_overflow", self.on_overflow, ("error", "truncate"))
 
 
 def model_from_environment(kind: ModelKind) -> str | None:

@@ -10,7 +10,13 @@ from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
 from mlx_backends import registry
-from mlx_backends.config import Device, DType, EmbedderConfig, model_from_environment
+from mlx_backends.config import (
+    Device,
+    DType,
+    EmbedderConfig,
+    OnOverflow,
+    model_from_environment,
+)
 from mlx_backends.langchain._options import refuse_beside
 
 if TYPE_CHECKING:
@@ -67,12 +73,17 @@ class MLXEmbeddings(BaseModel, Embeddings):
     """Where to compute; ``auto`` is the GPU where MLX has one."""
     dtype: DType = "auto"
     """Type of weights and activations, as in ``EmbedderConfig``."""
-    max_batch_tokens: int = 2_048
-    """Padded tokens of one forward pass."""
+    weight_bits: Literal[4, 8] | None = None
+    """Quantize the weights when they are loaded."""
+    max_batch_tokens: int | None = None
+    """Padded tokens of one forward pass; None goes by the device."""
     max_length: int | None = None
     """Longest text in tokens, if shorter than the model's own."""
-    on_overflow: Literal["error", "truncate"] = "error"
-    """What happens to a text that is too long."""
+    on_overflow: OnOverflow = "error"
+    """What happens to a text that is too long: ``truncate`` drops its end, ``mean`` averages over
+    windows."""
+    dimensions: int | None = None
+    """Length that vectors are cut to, for models trained for it."""
     show_progress: bool = False
     """Show a bar in the terminal while documents are embedded."""
     embedder: Annotated[TextEmbedder | None, SkipValidation] = Field(

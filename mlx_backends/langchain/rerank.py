@@ -53,12 +53,16 @@ class _RerankerOptions(BaseModel):
     """Where to compute; ``auto`` is the GPU where MLX has one."""
     dtype: DType = "auto"
     """Type of weights and activations, as in ``RerankerConfig``."""
-    max_batch_tokens: int = 2_048
-    """Padded tokens of one forward pass."""
+    weight_bits: Literal[4, 8] | None = None
+    """Quantize the weights when they are loaded."""
+    max_batch_tokens: int | None = None
+    """Padded tokens of one forward pass; None goes by the device."""
     max_length: int | None = None
     """Longest pair of a query and a document in tokens, if shorter than the model's own."""
     on_overflow: Literal["error", "truncate"] = "error"
     """What happens to a pair that is too long; ``truncate`` drops the end of the document."""
+    instruction: str | None = None
+    """What a good document does, for models that are told so in a prompt."""
     reranker: Annotated[TextReranker | None, SkipValidation] = Field(
         default=None, exclude=True, repr=False
     )

@@ -10,7 +10,13 @@ from pydantic import ConfigDict, Field, SkipValidation, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from mlx_backends import registry
-from mlx_backends.config import Device, DType, EmbedderConfig, model_from_environment
+from mlx_backends.config import (
+    Device,
+    DType,
+    EmbedderConfig,
+    OnOverflow,
+    model_from_environment,
+)
 from mlx_backends.errors import ConfigError
 from mlx_backends.llama_index._options import ModelName, options_of
 
@@ -53,14 +59,21 @@ class MLXEmbedding(BaseEmbedding):
     revision: str | None = Field(default=None, description="Hub branch, tag or commit.")
     device: Device = Field(default="auto", description="Where to compute.")
     dtype: DType = Field(default="auto", description="Type to compute in.")
+    weight_bits: Literal[4, 8] | None = Field(
+        default=None, description="Quantize the weights when they are loaded."
+    )
     max_batch_tokens: int | None = Field(
-        default=None, description="Padded tokens of one forward pass."
+        default=None, description="Padded tokens of one forward pass; None goes by the device."
     )
     max_length: int | None = Field(
         default=None, description="Longest text in tokens, if shorter than the model's own."
     )
-    on_overflow: Literal["error", "truncate"] = Field(
-        default="error", description="What happens to a longer text."
+    on_overflow: OnOverflow = Field(
+        default="error",
+        description="What happens to a longer text: truncate drops its end, mean averages windows.",
+    )
+    dimensions: int | None = Field(
+        default=None, description="Length that vectors are cut to, for models trained for it."
     )
     # LlamaIndex's 10 would leave the embedder little to sort by length; it bounds its own memory.
     embed_batch_size: int = Field(
@@ -84,8 +97,8 @@ class MLXEmbedding(BaseEmbedding):
         elif self._embedder_config() != EmbedderConfig():
             raise ConfigError(
                 "embedder= brings its own model and configuration; leave out model, revision, "
-                "device, dtype, max_batch_tokens, max_length and on_overflow, or leave out "
-                "embedder."
+                "device, dtype, weight_bits, max_batch_tokens, max_length, on_overflow and "
+                "dimensions, or leave out embedder."
             )
         self._embedder_config()
         return self

@@ -58,14 +58,21 @@ class MLXRerank(BaseNodePostprocessor):
     revision: str | None = Field(default=None, description="Hub branch, tag or commit.")
     device: Device = Field(default="auto", description="Where to compute.")
     dtype: DType = Field(default="auto", description="Type to compute in.")
+    weight_bits: Literal[4, 8] | None = Field(
+        default=None, description="Quantize the weights when they are loaded."
+    )
     max_batch_tokens: int | None = Field(
-        default=None, description="Padded tokens of one forward pass."
+        default=None, description="Padded tokens of one forward pass; None goes by the device."
     )
     max_length: int | None = Field(
         default=None, description="Longest pair in tokens, if shorter than the model's own."
     )
     on_overflow: Literal["error", "truncate"] = Field(
         default="error", description="What happens to a longer pair."
+    )
+    instruction: str | None = Field(
+        default=None,
+        description="What a good document does, for models that are told so in a prompt.",
     )
     top_n: int = Field(default=2, ge=1, description="Number of nodes to return.")
     keep_retrieval_score: bool = Field(
@@ -86,8 +93,8 @@ class MLXRerank(BaseNodePostprocessor):
         elif self._reranker_config() != RerankerConfig():
             raise ConfigError(
                 "reranker= brings its own model and configuration; leave out model, revision, "
-                "device, dtype, max_batch_tokens, max_length and on_overflow, or leave out "
-                "reranker."
+                "device, dtype, weight_bits, max_batch_tokens, max_length, on_overflow and "
+                "instruction, or leave out reranker."
             )
         self._reranker_config()
         return self

@@ -102,17 +102,21 @@ class HostGatedMLP(nn.Module):
 
 def _is_gated_mlp(layer: type[nn.Module]) -> bool:
     """Whether the layer is mlx-lm's usual MLP: dozens of its models have this one line."""
-    # Here, not at the top: the model's class has imported it, and the loader knows how.
-    from mlx_lm.models.activations import swiglu
-
     code = getattr(layer.__call__, "__code__", None)
     names = {"down_proj", "swiglu", "gate_proj", "up_proj"}
     return (
         code is not None
         and code.co_varnames == ("self", "x")
         and set(code.co_names) == names
-        and layer.__call__.__globals__["swiglu"] is swiglu
+        and _is_swiglu(layer.__call__.__globals__["swiglu"])
     )
+
+
+def _is_swiglu(function: object) -> bool:
+    # Here, not at the top: mlx_lm takes two seconds to import. Whoever names it has imported it.
+    from mlx_lm.models.activations import swiglu
+
+    return function is swiglu
 
 
 @cache

@@ -72,7 +72,7 @@ def load_language_model(
         _prepare_for_device(model, chosen, dtype)
         rounded_inputs.install_from_config(model, config)
         mx.eval(model.parameters())
-    weight_bytes = _parameter_bytes(model)
+    weight_bytes = parameter_bytes(model)
     _check_budget(folder, weight_bytes, memory_limit_bytes)
     return LoadedModel(model, chosen, weight_bytes)
 
@@ -95,7 +95,7 @@ def read_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """
     for file in _weight_files(folder):
         safetensors.validate(file)
-    with _kept_file_limit():
+    with kept_file_limit():
         from mlx_lm.utils import load_model
     try:
         return load_model(folder, lazy=True, trust_remote_code=False)
@@ -133,10 +133,11 @@ def _unpacked_bytes(model: nn.Module) -> int:
     """Bytes of the model with every quantized layer as float32."""
     quantized = [m for _, m in model.named_modules() if hasattr(m, "bits") and "scales" in m]
     unpacked = sum(m.weight.size * 32 // m.bits * 4 for m in quantized)
-    return unpacked + _parameter_bytes(model)
+    return unpacked + parameter_bytes(model)
 
 
-def _parameter_bytes(model: nn.Module) -> int:
+def parameter_bytes(model: nn.Module) -> int:
+    """Bytes that a model's arrays hold."""
     arrays = [array for _, array in tree_flatten(model.parameters())]
     return sum(array.nbytes for array in arrays if isinstance(array, mx.array))
 
@@ -150,8 +151,8 @@ def _cast(model: nn.Module, dtype: mx.Dtype) -> None:
 
 
 @contextmanager
-def _kept_file_limit() -> Iterator[None]:
-    """Undo what importing mlx_lm.utils does to the process: it lowers the open-files limit."""
+def kept_file_limit() -> Iterator[None]:
+    """Undo what importing mlx_lm does to the process: it lowers the open-files limit."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         yield

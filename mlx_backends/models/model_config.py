@@ -77,7 +77,7 @@ def read_model_config(folder: Path) -> ModelConfig:
         raise ModelLoadError(f"{folder}: text_config in config.json is not an object.")
     for section in (config, text_config):
         _check_bounds(folder, section)
-    _check_quantization(folder, config.get("quantization"))
+    checked_quantization(folder, config.get("quantization"))
     merged = {**text_config, **config}
     return ModelConfig(model_type, merged.get("vocab_size"), _context_window(merged))
 
@@ -96,9 +96,14 @@ def _check_bounds(folder: Path, section: dict[str, Any]) -> None:
                 )
 
 
-def _check_quantization(folder: Path, quantization: Any) -> None:
+def checked_quantization(folder: Path, quantization: Any) -> dict[str, Any] | None:
+    """The ``quantization`` of a ``config.json`` as it is, or None if there is none.
+
+    Raises:
+        ModelLoadError: It is malformed or out of bounds.
+    """
     if quantization is None:
-        return
+        return None
     if not isinstance(quantization, dict):
         raise ModelLoadError(f"{folder}: quantization in config.json is not an object.")
     bits, group_size = quantization.get("bits"), quantization.get("group_size")
@@ -107,6 +112,7 @@ def _check_quantization(folder: Path, quantization: Any) -> None:
             f"{folder}: quantization in config.json must have bits from 1 to 8 and a group_size "
             f"of 16, 32, 64 or 128; got bits={bits!r:.40}, group_size={group_size!r:.40}."
         )
+    return quantization
 
 
 def _context_window(config: dict[str, Any]) -> int:

@@ -1,64 +1,96 @@
-"""Runs a model's forward passes batch by batch on the MLX thread, results in the caller's order.
+"""Runs a model's forward passes batch by batch on the MLX thread, results in each caller's order.
 
 Each batch is one job on the worker, so that generation of a running request goes on between two
-batches of a large document. Everything of one model runs through one runner.
+batches of a large document. Everything of one model runs through one runner, which batches the rows
+of all calls that wait (``batching``). A batch is launched before the results of the one before are
+read, so that the device does not wait for the host.
 """
 
 import asyncio
 import contextlib
+import queue
+import threading
 from collections.abc import Callable, Sequence, Sized
-from concurrent.futures import CancelledError, Future
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_backends.errors import EngineClosedError, EngineError, NumericalError
-from mlx_backends.pooling.batching import plan_batches
+from mlx_backends.errors import EngineClosedError, EngineError, NumericalError, as_typed
+from mlx_backends.pooling.batch_model import BatchModel
+from mlx_backends.pooling.batching import BatchQueue, Call, Delivery, Place
 from mlx_backends.worker import Worker
 
 Row = TypeVar("Row", bound=Sized)
 OnProgress = Callable[[int, int], None]
-Model = Callable[[Sequence[Row]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingStats:
+    """What a runner did so far.
+
+    Attributes:
+        rows: Texts, windows of texts or pairs.
+        batches: Forward passes.
+        tokens: Tokens of the rows.
+        padded_tokens: Tokens of the batches, padding included.
+    """
+
+    rows: int = 0
+    batches: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+
+    @property
+    def padding_waste(self) -> float:
+        """Share of the computed tokens that were padding; 0 before the first batch."""
+        return 1 - self.tokens / self.padded_tokens if self.padded_tokens else 0.0
 
 
 class BatchRunner(Generic[Row]):
     """Loads a model at its first batch and runs it; all methods may be called from any thread.
 
     Args:
-        load: Makes the model, on the worker's thread. The model takes some rows and returns an
-            array with one entry for each, in memory of its own.
+        load: Makes the model, on the worker's thread.
         worker: The thread that touches MLX.
         noun: What the owner calls itself in errors, such as ``embedder``.
         output: Name of an entry of the result in errors, such as ``vector of texts``.
     """
 
     def __init__(
-        self, load: Callable[[], Model[Row]], *, worker: Worker, noun: str, output: str
+        self, load: Callable[[], BatchModel[Row]], *, worker: Worker, noun: str, output: str
     ) -> None:
         self._load = load
         self._worker = worker
         self._noun = noun
         self._output = output
-        self._model: Model[Row] | None = None  # touched on the worker's thread only
+        self._lock = threading.Lock()
+        self._queue: BatchQueue[Row] = BatchQueue()
+        self._is_stepping = False
+        self._stats = PoolingStats()
+        # Touched on the worker's thread only.
+        self._model: BatchModel[Row] | None = None
+        self._launched: _Launched[Row] | None = None
         self.is_closed = False
+
+    @property
+    def stats(self) -> PoolingStats:
+        return self._stats
 
     def run(
         self,
         rows: Sequence[Row],
         shape: tuple[int, ...],
         *,
-        max_batch_tokens: int,
         on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
         """Run the model over all rows.
 
         Args:
-            rows: Token rows; their lengths decide which share a forward pass.
+            rows: Token rows.
             shape: Of one row's result.
-            max_batch_tokens: Padded tokens of one forward pass.
             on_progress: Called on this thread after each batch with the number of rows done and
                 the number of all.
 
@@ -72,8 +104,14 @@ class BatchRunner(Generic[Row]):
             ModelError: The model cannot be loaded or run.
         """
         result = _Result(len(rows), shape, self._output, on_progress)
-        for batch in plan_batches([len(row) for row in rows], max_batch_tokens):
-            result.put(batch, self._wait(self._submit(rows, batch)))
+        deliveries: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        call = Call(rows, deliveries.put)
+        self._enqueue(call)
+        try:
+            while not result.is_complete:
+                result.put(deliveries.get())
+        finally:
+            self._drop(call)
         return result.array
 
     async def arun(
@@ -81,13 +119,24 @@ class BatchRunner(Generic[Row]):
         rows: Sequence[Row],
         shape: tuple[int, ...],
         *,
-        max_batch_tokens: int,
         on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
         """As ``run``, without blocking the event loop; cancelling stops before the next batch."""
         result = _Result(len(rows), shape, self._output, on_progress)
-        for batch in plan_batches([len(row) for row in rows], max_batch_tokens):
-            result.put(batch, await self._await(self._submit(rows, batch)))
+        deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def deliver(delivery: Delivery) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, nobody waits
+                loop.call_soon_threadsafe(deliveries.put_nowait, delivery)
+
+        call = Call(rows, deliver)
+        self._enqueue(call)
+        try:
+            while not result.is_complete:
+                result.put(await deliveries.get())
+        finally:
+            self._drop(call)
         return result.array
 
     def check_open(self) -> None:
@@ -99,38 +148,131 @@ class BatchRunner(Generic[Row]):
         """Free the model's memory once the batch at hand is done; idempotent."""
         self.is_closed = True
         with contextlib.suppress(EngineError):  # the worker has ended, or belongs to our parent
-            self._worker.post(self._drop_model)
+            self._worker.post(self._shut_down)
 
-    def _submit(self, rows: Sequence[Row], batch: Sequence[int]) -> Future[NDArray[np.float32]]:
-        return self._worker.run(partial(self._forward, [rows[index] for index in batch]))
-
-    def _forward(self, rows: list[Row]) -> NDArray[np.float32]:
-        """Run one batch, on the worker's thread."""
+    def _enqueue(self, call: Call[Row]) -> None:
+        self._worker.check_process()
         self.check_open()
-        if self._model is None:
-            self._model = self._load()
-        return self._model(rows)
+        if not call.rows:
+            return
+        with self._lock:
+            self._post_step()
+            self._queue.add(call)
 
-    def _wait(self, future: Future[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _drop(self, call: Call[Row]) -> None:
+        with self._lock:
+            self._queue.drop(call)
+
+    def _post_step(self) -> None:
+        """Ask the MLX thread for a batch, unless one is due. Call with the lock held."""
+        if not self._is_stepping:
+            self._worker.post(self._step, on_drop=self._worker_closed)
+            self._is_stepping = True
+
+    def _step(self) -> None:
+        """Launch a batch on the MLX thread, read the one before, and post the next step."""
         try:
-            return future.result()
-        except CancelledError:
-            raise self._worker_closed() from None
+            self.check_open()
+            if self._model is None:
+                self._model = self._load()
+            launched = self._launch(self._model)
+        except Exception as error:
+            self._fail_all(as_typed(error, f"The {self._noun}"))
+            launched = None
+        self._collect()
+        self._launched = launched
+        with self._lock:
+            self._is_stepping = False
+            if self._queue:
+                self._post_step()
+                return
+        self._collect()
+        with self._lock:
+            if self._queue:  # arrived while the results were read
+                self._post_step()
 
-    async def _await(self, future: Future[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _launch(self, model: BatchModel[Row]) -> "_Launched[Row] | None":
+        with self._lock:
+            places = self._queue.take(model.limits)
+        if not places:
+            return None
+        rows = [call.rows[index] for call, index in places]
         try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            if self._worker.is_usable:
-                raise
-            raise self._worker_closed() from None
+            values = model(rows)
+            mx.async_eval(values)
+        except Exception as error:
+            _deliver(places, as_typed(error, f"The {self._noun}"))
+            return None
+        self._count(rows, model)
+        return _Launched(places, values)
 
-    def _worker_closed(self) -> EngineClosedError:
-        return EngineClosedError(f"The MLX thread was closed while the {self._noun} ran.")
+    def _count(self, rows: Sequence[Row], model: BatchModel[Row]) -> None:
+        lengths = list(map(len, rows))
+        limits, before = model.limits, self._stats
+        padded = limits.padded_length(max(lengths)) * limits.padded_rows(len(rows))
+        self._stats = replace(
+            before,
+            rows=before.rows + len(rows),
+            batches=before.batches + 1,
+            tokens=before.tokens + sum(lengths),
+            padded_tokens=before.padded_tokens + padded,
+        )
 
-    def _drop_model(self) -> None:
+    def _collect(self) -> None:
+        """Wait for the batch that was launched, and hand out its results."""
+        launched, self._launched = self._launched, None
+        if launched is None:
+            return
+        try:
+            values = np.array(launched.values)
+        except Exception as error:
+            _deliver(launched.places, as_typed(error, f"The {self._noun}"))
+        else:
+            _deliver(launched.places, values)
+
+    def _fail_all(self, error: Exception) -> None:
+        with self._lock:
+            calls = self._queue.drop_all()
+        for call in calls:
+            call.deliver(error)
+
+    def _worker_closed(self) -> None:
+        self._fail_launched_and_waiting(
+            EngineClosedError(f"The MLX thread was closed while the {self._noun} ran.")
+        )
+
+    def _shut_down(self) -> None:
+        self._fail_launched_and_waiting(
+            EngineClosedError(f"The {self._noun} was closed while it ran.")
+        )
         self._model = None
         mx.clear_cache()
+
+    def _fail_launched_and_waiting(self, error: EngineClosedError) -> None:
+        self._collect()
+        self._fail_all(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Launched(Generic[Row]):
+    """A batch on its way: whose rows it holds, and what they become."""
+
+    places: list[Place[Row]]
+    values: mx.array
+
+
+def _deliver(
+    places: Sequence[tuple[Call[Row], int]], outcome: NDArray[np.float32] | Exception
+) -> None:
+    """Tell every call of a batch about its own rows."""
+    calls: dict[Call[Row], list[int]] = {}
+    for position, (call, _) in enumerate(places):
+        calls.setdefault(call, []).append(position)
+    for call, positions in calls.items():
+        if isinstance(outcome, Exception):
+            call.deliver(outcome)
+        else:
+            call.deliver(([places[p][1] for p in positions], outcome[positions]))
 
 
 class _Result:
@@ -144,15 +286,23 @@ class _Result:
         self._num_done = 0
         self._on_progress = on_progress
 
-    def put(self, batch: Sequence[int], values: NDArray[np.float32]) -> None:
-        finite = np.isfinite(values).reshape(len(batch), -1).all(axis=1)
+    @property
+    def is_complete(self) -> bool:
+        return self._num_done == len(self.array)
+
+    def put(self, delivery: Delivery) -> None:
+        """Take in a batch's entries, or raise what ended it."""
+        if isinstance(delivery, Exception):
+            raise delivery
+        indexes, values = delivery
+        finite = np.isfinite(values).reshape(len(indexes), -1).all(axis=1)
         if not finite.all():
-            index = batch[int(np.argmin(finite))]
+            index = indexes[int(np.argmin(finite))]
             raise NumericalError(
                 f"The {self._output}[{index}] has NaN or infinite entries. The weights may be "
                 "damaged, or their type too narrow: try dtype='float32'."
             )
-        self.array[batch] = values
-        self._num_done += len(batch)
+        self.array[indexes] = values
+        self._num_done += len(indexes)
         if self._on_progress is not None:
             self._on_progress(self._num_done, len(self.array))

@@ -1,54 +1,171 @@
-"""Which texts share a forward pass, and their padded form. Knows no model and no MLX."""
+"""Which rows share a forward pass, and their padded form. Knows no model and no MLX.
 
-from collections.abc import Sequence, Sized
+Rows of all calls that wait are batched together, so that many small calls cost what one large call
+does. Calls take turns: each batch is opened by the longest row of the call whose turn it is, and
+filled with rows of any call that are no longer.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlx_backends.errors import ModelLoadError
 
+Row = TypeVar("Row", bound=Sized)
+# What a call is told: positions of its rows and their results, or why there are none.
+Delivery = tuple[list[int], NDArray[np.float32]] | Exception
 
-def plan_batches(lengths: Sequence[int], max_batch_tokens: int) -> list[list[int]]:
-    """Group texts of similar length so that little is padded.
 
-    Longest first, so that a batch too large for memory fails at once and not at the end. A text
-    longer than the budget goes alone.
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large batches may be.
 
-    Args:
-        lengths: Tokens of every text.
-        max_batch_tokens: Budget of a batch: its longest text's tokens times its texts.
-
-    Returns:
-        Positions in ``lengths``, each in exactly one batch.
+    Attributes:
+        max_tokens: Padded tokens of a batch; a longer row goes alone.
+        pass_tokens: What one more forward pass costs, in tokens: a batch ends where padding would
+            cost more.
+        has_buckets: Whether lengths and numbers of rows are rounded up to few different ones, so
+            that compiled forward passes are used again.
     """
-    by_length = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    batches: list[list[int]] = []
-    for index in by_length:
-        longest = max(1, lengths[batches[-1][0]]) if batches else 0
-        if not batches or longest * (len(batches[-1]) + 1) > max_batch_tokens:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
+
+    max_tokens: int
+    pass_tokens: int
+    has_buckets: bool = False
+
+    def padded_length(self, length: int) -> int:
+        """Width of a batch whose longest row has so many tokens; at least one."""
+        return rounded_up(max(length, 16)) if self.has_buckets else max(length, 1)
+
+    def padded_rows(self, count: int) -> int:
+        """Height of a batch of so many rows."""
+        return rounded_up(count) if self.has_buckets else count
 
 
-def pad(sequences: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+def rounded_up(number: int) -> int:
+    """The next number of which only the three highest bits are set: at most a quarter more."""
+    step = 1 << max(0, number.bit_length() - 3)
+    return -(-number // step) * step
+
+
+@dataclass(eq=False, slots=True)
+class Call(Generic[Row]):
+    """Rows that one caller waits for.
+
+    Attributes:
+        rows: Token rows.
+        deliver: Told of every batch that had some of them.
+        longest_first: Positions in ``rows`` that may still wait, from long to short.
+        waiting: Whether each row waits.
+    """
+
+    rows: Sequence[Row]
+    deliver: Callable[[Delivery], object]
+    longest_first: deque[int] = field(init=False)
+    waiting: list[bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        lengths = list(map(len, self.rows))
+        self.longest_first = deque(sorted(range(len(lengths)), key=lambda i: -lengths[i]))
+        self.waiting = [True] * len(lengths)
+
+
+Place = tuple[Call[Row], int]
+
+
+class BatchQueue(Generic[Row]):
+    """Rows that wait for a forward pass. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._turns: deque[Call[Row]] = deque()
+        self._by_length: dict[int, deque[Place[Row]]] = {}
+
+    def __bool__(self) -> bool:
+        return self._next_call() is not None
+
+    def add(self, call: Call[Row]) -> None:
+        """Queue the rows of a call."""
+        self._turns.append(call)
+        for index in call.longest_first:
+            self._by_length.setdefault(len(call.rows[index]), deque()).append((call, index))
+
+    def take(self, limits: BatchLimits) -> list[Place[Row]]:
+        """Remove and return the rows of the next batch; empty if none waits."""
+        opening = self._next_call()
+        if opening is None:
+            return []
+        longest = len(opening.rows[opening.longest_first[0]])
+        capacity = max(1, limits.max_tokens // limits.padded_length(longest))
+        batch: list[Place[Row]] = []
+        room = limits.pass_tokens
+        for length in sorted((n for n in self._by_length if n <= longest), reverse=True):
+            padding = longest - length
+            places = self._by_length[length]
+            while places and len(batch) < capacity and padding <= room:
+                call, index = places.popleft()
+                if call.waiting[index]:
+                    call.waiting[index] = False
+                    batch.append((call, index))
+                    room -= padding
+            if not places:
+                del self._by_length[length]
+        self._turns.rotate(-1)
+        return batch
+
+    def drop(self, call: Call[Row]) -> None:
+        """Forget the rows of a call that still wait."""
+        call.waiting = [False] * len(call.rows)
+        if self._next_call() is None:
+            self._by_length.clear()
+
+    def drop_all(self) -> list[Call[Row]]:
+        """Forget everything; returns the calls that waited."""
+        calls = list(self._turns)
+        for call in calls:
+            self.drop(call)
+        return calls
+
+    def _next_call(self) -> Call[Row] | None:
+        """The call whose turn it is to open a batch, with a waiting row in front."""
+        while self._turns:
+            call = self._turns[0]
+            while call.longest_first and not call.waiting[call.longest_first[0]]:
+                call.longest_first.popleft()
+            if call.longest_first:
+                return call
+            self._turns.popleft()
+        return None
+
+
+def pad(
+    sequences: Sequence[Sequence[int]], *, width: int | None = None, height: int | None = None
+) -> NDArray[np.int32]:
     """Stack token ids, padded with zeros on the right.
 
-    Returns:
-        Shape (len(sequences), longest); at least one position wide, because no model takes an
-        array without entries.
+    Args:
+        sequences: Token ids.
+        width: Of the result; None is the longest, but at least one position wide, because no
+            model takes an array without entries.
+        height: Of the result; None is one row for each.
     """
-    longest = max([1, *map(len, sequences)])
-    token_ids = np.zeros((len(sequences), longest), np.int32)
+    longest = width or max([1, *map(len, sequences)])
+    token_ids = np.zeros((height or len(sequences), longest), np.int32)
     for row, sequence in enumerate(sequences):
         token_ids[row, : len(sequence)] = sequence
     return token_ids
 
 
-def token_mask(sequences: Sequence[Sized]) -> np.ndarray:
+def token_mask(
+    sequences: Sequence[Sized], *, width: int | None = None, height: int | None = None
+) -> np.ndarray:
     """True at tokens and False at the padding of ``pad``. Shape as there."""
-    longest = max([1, *map(len, sequences)])
-    return np.arange(longest) < np.array([len(sequence) for sequence in sequences])[:, None]
+    longest = width or max([1, *map(len, sequences)])
+    lengths = np.zeros(height or len(sequences), np.int64)
+    lengths[: len(sequences)] = [len(sequence) for sequence in sequences]
+    return np.arange(longest) < lengths[:, None]
 
 
 def check_ids(token_ids: NDArray[np.int32], vocab_size: int) -> None:

@@ -1,26 +1,31 @@
 """Documents ordered by how well they answer a query, on the MLX thread that generation uses."""
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_backends.config import RerankerConfig, model_from_environment
-from mlx_backends.errors import RequestError
-from mlx_backends.models.source import BUNDLED, model_folder
-from mlx_backends.pooling.batch_runner import BatchRunner, OnProgress
+from mlx_backends.config import RerankerConfig
+from mlx_backends.errors import ConfigError, RequestError
+from mlx_backends.pooling.batch_runner import OnProgress
 from mlx_backends.pooling.cross_encoder import CrossEncoder
-from mlx_backends.pooling.embedder import longest_input, require_texts
-from mlx_backends.pooling.pair_tokenizer import PairTokenizer, TokenPair
+from mlx_backends.pooling.pair_tokenizer import (
+    PairTokenizer,
+    PromptPairTokenizer,
+    SegmentPairTokenizer,
+    TokenPair,
+)
+from mlx_backends.pooling.pooled_model import PooledModel, require_texts
 from mlx_backends.pooling.reranker_description import (
     RerankerDescription,
     ScoreKind,
     read_reranker_description,
+    with_answers,
 )
-from mlx_backends.worker import Worker, shared_worker
+from mlx_backends.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,54 +36,39 @@ class Reranked:
         index: Position among the documents that were given.
         score: Higher is better; what it means, ``Reranker.score_kind`` says.
         document: The text.
+        is_truncated: Whether the model did not read its end.
     """
 
     index: int
     score: float
     document: str
+    is_truncated: bool = False
 
 
-class Reranker:
-    """Scores documents for a query with one cross-encoder.
-
-    All methods may be called from any thread.
+class Reranker(PooledModel[RerankerConfig, RerankerDescription, PairTokenizer, TokenPair]):
+    """Scores documents for a query with one model. All methods may be called from any thread.
 
     Nothing is read in the constructor. Properties read the model's small files at their first use;
-    weights load with the first pair.
+    weights load with the first pair. Calls that come at the same time share forward passes.
 
     Args:
         config: Which model, and how it batches.
         worker: The thread that touches MLX; None is the one that the process shares.
     """
 
+    _KIND = "reranker"
+    _NOUN = "reranker"
+    _OUTPUT = "score of pairs"
+
     def __init__(
         self, config: RerankerConfig | None = None, *, worker: Worker | None = None
     ) -> None:
-        self.config = config or RerankerConfig()
-        self._lock = threading.Lock()
-        self._files: tuple[RerankerDescription, PairTokenizer] | None = None
-        self._runner = BatchRunner[TokenPair](
-            self._load, worker=worker or shared_worker(), noun="reranker", output="score of pairs"
-        )
-
-    @property
-    def model_name(self) -> str:
-        """The model as it is named by the configuration, the environment, or ``bundled``."""
-        return self.config.model or model_from_environment("reranker") or BUNDLED
+        super().__init__(config or RerankerConfig(), worker)
 
     @property
     def score_kind(self) -> ScoreKind:
         """``probability``: scores lie between 0 and 1; ``logit``: they have no bounds."""
         return self._description.score_kind
-
-    @property
-    def max_length(self) -> int:
-        """Longest pair in tokens, special tokens included."""
-        return self.config.max_length or self._description.max_length
-
-    @property
-    def is_closed(self) -> bool:
-        return self._runner.is_closed
 
     def rerank(
         self,
@@ -106,7 +96,7 @@ class Reranker:
         """
         pairs = self._tokenized_documents(query, documents, top_n)
         scores = self._run(pairs, on_progress)
-        return _ranked(documents, scores, top_n)
+        return _ranked(documents, pairs, scores, top_n)
 
     async def arerank(
         self,
@@ -118,7 +108,7 @@ class Reranker:
     ) -> list[Reranked]:
         """As ``rerank``, without blocking the event loop."""
         pairs = await asyncio.to_thread(self._tokenized_documents, query, documents, top_n)
-        return _ranked(documents, await self._arun(pairs, on_progress), top_n)
+        return _ranked(documents, pairs, await self._arun(pairs, on_progress), top_n)
 
     def scores(
         self, pairs: Sequence[tuple[str, str]], *, on_progress: OnProgress | None = None
@@ -148,10 +138,6 @@ class Reranker:
         """As ``scores``, without blocking the event loop; cancelling stops further batches."""
         return await self._arun(await asyncio.to_thread(self._tokenized_pairs, pairs), on_progress)
 
-    def close(self) -> None:
-        """Free the model's memory once the batch at hand is done; idempotent."""
-        self._runner.close()
-
     def _tokenized_documents(
         self, query: str, documents: Sequence[str], top_n: int | None
     ) -> list[TokenPair]:
@@ -173,44 +159,42 @@ class Reranker:
     def _run(
         self, pairs: Sequence[TokenPair], on_progress: OnProgress | None
     ) -> NDArray[np.float32]:
-        return self._runner.run(
-            pairs, (), max_batch_tokens=self.config.max_batch_tokens, on_progress=on_progress
-        )
+        return self._runner.run(pairs, (), on_progress=on_progress)
 
     async def _arun(
         self, pairs: Sequence[TokenPair], on_progress: OnProgress | None
     ) -> NDArray[np.float32]:
-        return await self._runner.arun(
-            pairs, (), max_batch_tokens=self.config.max_batch_tokens, on_progress=on_progress
-        )
+        return await self._runner.arun(pairs, (), on_progress=on_progress)
 
     def _load(self) -> CrossEncoder:
-        return CrossEncoder(self._description, self.config.device, self.config.dtype)
+        return CrossEncoder(self._description, self.config)
 
-    @property
-    def _description(self) -> RerankerDescription:
-        return self._read_files()[0]
-
-    @property
-    def _tokenizer(self) -> PairTokenizer:
-        return self._read_files()[1]
-
-    def _read_files(self) -> tuple[RerankerDescription, PairTokenizer]:
-        with self._lock:
-            if self._files is None:
-                folder = model_folder(self.config.model, "reranker", self.config.revision)
-                description = read_reranker_description(folder)
-                tokenizer = PairTokenizer(
-                    folder,
-                    max_length=longest_input(self.config.max_length, description.max_length),
-                    on_overflow=self.config.on_overflow,
+    def _read(self, folder: Path) -> tuple[RerankerDescription, PairTokenizer]:
+        description = read_reranker_description(folder)
+        longest = self._longest_input(description.max_length)
+        overflow, instruction = self.config.on_overflow, self.config.instruction
+        if not description.answers:
+            if instruction is not None:
+                raise ConfigError(
+                    "instruction is for models that answer a prompt, such as Qwen3-Reranker; this "
+                    "one has a score head. Leave it out."
                 )
-                self._files = description, tokenizer
-            return self._files
+            return description, SegmentPairTokenizer(
+                folder, max_length=longest, on_overflow=overflow
+            )
+        tokenizer = PromptPairTokenizer(
+            folder, max_length=longest, on_overflow=overflow, instruction=instruction
+        )
+        return with_answers(description, tokenizer.no_id, tokenizer.yes_id), tokenizer
 
 
 def _ranked(
-    documents: Sequence[str], scores: NDArray[np.float32], top_n: int | None
+    documents: Sequence[str],
+    pairs: Sequence[TokenPair],
+    scores: NDArray[np.float32],
+    top_n: int | None,
 ) -> list[Reranked]:
     order = np.argsort(-scores, kind="stable")[:top_n]
-    return [Reranked(i, float(scores[i]), documents[i]) for i in map(int, order)]
+    return [
+        Reranked(i, float(scores[i]), documents[i], pairs[i].is_truncated) for i in map(int, order)
+    ]

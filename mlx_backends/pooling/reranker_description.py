@@ -1,16 +1,18 @@
-"""What a cross-encoder's small files say: architecture, score, limits."""
+"""What a reranker's small files say: architecture, score, limits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mlx_backends.errors import UnsupportedModelError
 from mlx_backends.json_file import read_json
-from mlx_backends.models.encoders.bert import BertConfig
+from mlx_backends.models.encoders.architectures import Architecture, reranker_architecture
+from mlx_backends.models.model_config import checked_quantization
+from mlx_backends.pooling.description import longest_text
 
 ScoreKind = Literal["logit", "probability"]
 
-_ARCHITECTURES = {"BertForSequenceClassification": "bert"}
 _SCORE_KINDS: dict[str, ScoreKind] = {"Identity": "logit", "Sigmoid": "probability"}
 
 
@@ -20,13 +22,18 @@ class RerankerDescription:
 
     Attributes:
         folder: Where the weights and the tokenizer are.
-        config: Shape of the model.
+        architecture: What runs it.
+        quantization: ``bits`` and ``group_size`` of stored quantized weights, else None.
+        answers: Whether a language model answers a prompt with yes or no; else a score head reads
+            the two texts.
         score_kind: ``probability`` if scores are logits put through a sigmoid.
         max_length: Longest pair in tokens, special tokens included.
     """
 
     folder: Path
-    config: BertConfig
+    architecture: Architecture
+    quantization: Mapping[str, Any] | None
+    answers: bool
     score_kind: ScoreKind
     max_length: int
 
@@ -39,24 +46,32 @@ def read_reranker_description(folder: Path) -> RerankerDescription:
         UnsupportedModelError: The model is no cross-encoder with one score that is implemented.
     """
     stored = read_json(folder / "config.json", dict)
-    _require_one_score(folder, stored)
-    config = BertConfig.from_dict(stored)
+    architecture = reranker_architecture(stored)
+    answers = stored.get("model_type") == "qwen3"
+    if not answers:
+        _require_one_score(folder, stored)
     return RerankerDescription(
         folder=folder,
-        config=config,
+        architecture=architecture,
+        quantization=checked_quantization(folder, stored.get("quantization")),
+        answers=answers,
         score_kind=_score_kind(folder, stored),
-        max_length=config.max_position_embeddings,
+        max_length=longest_text(folder, {}, architecture.config.max_length),
     )
 
 
+def with_answers(description: RerankerDescription, no_id: int, yes_id: int) -> RerankerDescription:
+    """The description with the tokens that a language model answers with."""
+    # Here, not at the top: mlx_lm takes two seconds to import, and has been for this model.
+    from mlx_backends.models.encoders.qwen3_reranker import Qwen3RerankerConfig
+
+    config = description.architecture.config
+    assert isinstance(config, Qwen3RerankerConfig)
+    known = replace(config, no_id=no_id, yes_id=yes_id)
+    return replace(description, architecture=replace(description.architecture, config=known))
+
+
 def _require_one_score(folder: Path, config: dict[str, Any]) -> None:
-    names = config.get("architectures") or []
-    if not any(_ARCHITECTURES.get(name) == config.get("model_type") for name in map(str, names)):
-        raise UnsupportedModelError(
-            f"{folder}: {config.get('model_type')!r:.80} models of the architectures "
-            f"{names!r:.200} are not supported as rerankers; supported are: "
-            f"{', '.join(_ARCHITECTURES)}."
-        )
     labels = config.get("id2label")
     if isinstance(labels, dict) and len(labels) != 1:
         raise UnsupportedModelError(

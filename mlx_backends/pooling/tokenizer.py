@@ -1,20 +1,38 @@
 """Texts to the token ids that an encoder reads, within its length.
 
 Padding and truncation that ``tokenizer.json`` may ask for are turned off: batches are padded by
-``batching``, and a text that is too long is an error unless the caller asked for truncation.
+``batching``, and a text that is too long is an error unless the caller asked for something else.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tokenizers import Encoding, Tokenizer
 
+from mlx_backends.config import OnOverflow
 from mlx_backends.errors import ModelLoadError, RequestError
 from mlx_backends.text.native import panics_as_errors, refusals_as_request_errors
 
 # Encodings carry far more than ids; taking this many at a time bounds the memory.
 _TEXTS_AT_ONCE = 1_024
+# Neighbouring windows of a long text share an eighth, so that no sentence is only ever cut.
+_OVERLAP_SHARE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text as the model reads it.
+
+    Attributes:
+        windows: Token ids with special tokens: one row, or several for a long text in windows.
+        weights: Tokens of each window that no earlier one has; special tokens do not count.
+        is_truncated: Whether the end of the text was dropped.
+    """
+
+    windows: list[list[int]]
+    weights: list[int]
+    is_truncated: bool = False
 
 
 class TextTokenizer:
@@ -22,28 +40,26 @@ class TextTokenizer:
 
     Args:
         folder: Holds ``tokenizer.json``.
-        max_length: Longest text in tokens, special tokens included.
-        on_overflow: What happens to a longer text: ``error`` or ``truncate``.
+        max_length: Longest row in tokens, special tokens included.
+        on_overflow: What happens to a longer text, as in ``EmbedderConfig``.
 
     Raises:
         ModelLoadError: The file is missing or malformed.
     """
 
-    def __init__(
-        self, folder: Path, *, max_length: int, on_overflow: Literal["error", "truncate"]
-    ) -> None:
+    def __init__(self, folder: Path, *, max_length: int, on_overflow: OnOverflow) -> None:
         self._tokenizer = load_tokenizer(folder / "tokenizer.json")
         self._num_special = self._tokenizer.num_special_tokens_to_add(False)
         self._max_length = max_length
-        self._truncates = on_overflow == "truncate"
+        self._on_overflow = on_overflow
         if max_length <= self._num_special:
             raise ModelLoadError(
                 f"{folder}: a text of {max_length} tokens is all special tokens; this model adds "
                 f"{self._num_special}."
             )
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of every text, special tokens included.
+    def encode(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Every text as the model reads it.
 
         Raises:
             RequestError: A text is too long and ``on_overflow`` is ``error``.
@@ -58,18 +74,30 @@ class TextTokenizer:
         with refusals_as_request_errors():
             return len(self._tokenizer.encode(text, add_special_tokens=False)) + self._num_special
 
-    def _finish(self, index: int, encoding: Encoding) -> list[int]:
+    def _finish(self, index: int, encoding: Encoding) -> TokenizedText:
         """Add special tokens to one text's encoding, after the overflow policy."""
-        length = len(encoding) + self._num_special
-        if length > self._max_length:
-            if not self._truncates:
-                raise RequestError(
-                    f"texts[{index}] has {length:,} tokens; the embedding model takes "
-                    f"{self._max_length:,}. Split the text, use a model with a longer context, or "
-                    "set on_overflow='truncate' to drop its end."
-                )
-            encoding.truncate(self._max_length - self._num_special)
-        return self._tokenizer.post_process(encoding).ids
+        room = self._max_length - self._num_special
+        is_long = len(encoding) > room
+        if is_long and self._on_overflow == "error":
+            raise RequestError(
+                f"texts[{index}] has {len(encoding) + self._num_special:,} tokens; the embedding "
+                f"model takes {self._max_length:,}. Split the text, use a model with a longer "
+                "context, or set on_overflow='truncate' to drop its end or 'mean' to average over "
+                "windows."
+            )
+        if is_long and self._on_overflow == "mean":
+            return self._windows(encoding, room)
+        encoding.truncate(room)
+        count = len(encoding)
+        return TokenizedText([self._tokenizer.post_process(encoding).ids], [count], is_long)
+
+    def _windows(self, encoding: Encoding, room: int) -> TokenizedText:
+        """A long text as rows of the full length, which overlap; the last may be shorter."""
+        overlap = room // _OVERLAP_SHARE
+        encoding.truncate(room, stride=overlap)
+        parts = [encoding, *encoding.overflowing]
+        weights = [len(part) - (overlap if number else 0) for number, part in enumerate(parts)]
+        return TokenizedText([self._tokenizer.post_process(p).ids for p in parts], weights)
 
 
 def encode_plain(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[Encoding]:

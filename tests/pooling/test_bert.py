@@ -7,6 +7,7 @@ import pytest
 from mlx_backends.config import DType
 from mlx_backends.errors import ModelLoadError, UnsupportedModelError
 from mlx_backends.models.encoders.activations import gelu
+from mlx_backends.models.encoders.architectures import Architecture
 from mlx_backends.models.encoders.bert import Bert, BertConfig
 from mlx_backends.models.encoders.loader import load_encoder
 
@@ -21,8 +22,8 @@ def run(model: Bert, rows: list[list[int]]) -> np.ndarray:
 @pytest.fixture
 def load():
     def load(made, dtype: DType = "auto") -> Bert:
-        config = BertConfig.from_dict(made.config)
-        return load_encoder(made.folder, Bert, config, device="cpu", dtype=dtype)[0]
+        architecture = Architecture(Bert, BertConfig.from_dict(made.config))
+        return load_encoder(made.folder, architecture, device="cpu", dtype=dtype)[0]
 
     return load
 

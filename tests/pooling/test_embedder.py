@@ -178,7 +178,7 @@ def test_threads_share_an_embedder(encoder, make_embedder):
         thread.join()
     assert len(results) == 6
     for result in results:
-        np.testing.assert_array_equal(result, results[0])
+        np.testing.assert_allclose(result, results[0], atol=1e-6)
 
 
 async def test_tasks_share_an_embedder(encoder, make_embedder):
@@ -186,7 +186,7 @@ async def test_tasks_share_an_embedder(encoder, make_embedder):
     texts = random_texts(20)
     results = await asyncio.gather(*(embedder.aembed(texts) for _ in range(4)))
     for result in results:
-        np.testing.assert_array_equal(result, embedder.embed(texts))
+        np.testing.assert_allclose(result, embedder.embed(texts), atol=1e-6)
 
 
 async def test_errors_reach_the_awaiting_caller(encoder, make_embedder):

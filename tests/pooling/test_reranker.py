@@ -183,6 +183,17 @@ def test_truncation_drops_the_end_of_the_document(model, make_reranker):
     assert cut == pytest.approx(whole, abs=1e-6)
 
 
+def test_a_result_says_whether_its_document_was_cut(model, make_reranker):
+    reranker = make_reranker(model.folder, on_overflow="truncate", max_length=9)
+    ranked = reranker.rerank("a cat", ["the old dog sat on", "the old dog sat"])
+    assert {best.index: best.is_truncated for best in ranked} == {0: True, 1: False}
+
+
+def test_an_instruction_is_for_models_with_a_prompt(model, make_reranker):
+    with pytest.raises(ConfigError, match="instruction"):
+        make_reranker(model.folder, instruction="Find dogs").rerank(QUERY, DOCUMENTS)
+
+
 def test_a_query_without_room_for_a_document_is_an_error(model, make_reranker):
     reranker = make_reranker(model.folder, on_overflow="truncate", max_length=9)
     with pytest.raises(RequestError, match="Shorten the query"):
@@ -231,8 +242,12 @@ async def test_async_gives_what_blocking_gives(model, make_reranker):
     documents = random_documents(20)
     pairs = [(QUERY, document) for document in documents]
     rankings = await asyncio.gather(*(reranker.arerank(QUERY, documents) for _ in range(3)))
-    assert rankings == [reranker.rerank(QUERY, documents)] * 3
-    np.testing.assert_array_equal(await reranker.ascores(pairs), reranker.scores(pairs))
+    expected = reranker.rerank(QUERY, documents)
+    for ranking in rankings:
+        assert [best.document for best in ranking] == [best.document for best in expected]
+        assert [b.score for b in ranking] == pytest.approx([b.score for b in expected], rel=2e-6)
+    scores = await reranker.ascores(pairs)
+    np.testing.assert_allclose(scores, reranker.scores(pairs), rtol=2e-6)
 
 
 def test_progress_reaches_the_total(model, make_reranker):

@@ -1,6 +1,7 @@
-"""GELU, fast on MLX's CPU backend too."""
+"""Activations of encoders: GELU, fast on MLX's CPU backend too."""
 
 import math
+from collections.abc import Callable
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -38,6 +39,14 @@ def gelu(x: mx.array) -> mx.array:
         return nn.gelu(x)
     probability = 0.5 + 0.5 * _erf(x.astype(mx.float32) * math.sqrt(0.5))
     return (x * probability).astype(x.dtype)
+
+
+ACTIVATIONS: dict[str, Callable[[mx.array], mx.array]] = {
+    "gelu": gelu,
+    "gelu_new": nn.gelu_approx,
+    "gelu_pytorch_tanh": nn.gelu_approx,
+    "relu": nn.relu,
+}
 
 
 def _erf(x: mx.array) -> mx.array:

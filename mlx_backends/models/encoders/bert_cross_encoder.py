@@ -27,7 +27,7 @@ class BertCrossEncoder(Bert):
     ) -> mx.array:
         """Score a padded batch.
 
-        Shapes: as in ``Bert.__call__``. Returns (B,).
+        Shapes: as in ``Encoder``. Returns (B,).
         """
         hidden = super().__call__(token_ids, mask, segments)
         return self.classifier(self.pooler(hidden))[:, 0]

@@ -2,29 +2,42 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, cast
 
 import mlx.core as mx
+import mlx.nn as nn
 from mlx.utils import tree_map
 
 from mlx_backends.config import Device, DType
 from mlx_backends.errors import ModelLoadError
-from mlx_backends.models import safetensors
-from mlx_backends.models.encoders.bert import Bert, BertConfig
+from mlx_backends.models import cpu_layers, safetensors
+from mlx_backends.models.encoders.architectures import Architecture
+from mlx_backends.models.encoders.encoder import Encoder
 from mlx_backends.models.loader import pick_device, use_device
 
-Architecture = TypeVar("Architecture", bound=Bert)
+# Weights of a group share a scale and a bias. Smaller groups lose less; every encoder's hidden size
+# is a multiple of this.
+GROUP_SIZE = 32
 
 
 def load_encoder(
     folder: Path,
-    architecture: type[Architecture],
-    config: BertConfig,
+    architecture: Architecture,
     *,
     device: Device,
     dtype: DType,
-) -> tuple[Architecture, mx.Device]:
+    weight_bits: int | None = None,
+    quantization: Mapping[str, Any] | None = None,
+) -> tuple[Encoder, mx.Device]:
     """Load a folder's safetensors into a model of the given class.
+
+    Args:
+        folder: Holds ``model*.safetensors``.
+        architecture: What to build.
+        device: Where it shall run.
+        dtype: Type of weights that are not quantized, and of activations.
+        weight_bits: Quantize to so many bits; None keeps what the files hold.
+        quantization: ``bits`` and ``group_size`` of a folder whose weights are quantized.
 
     Returns:
         The model, with its weights in memory, and the device that it runs on.
@@ -35,23 +48,27 @@ def load_encoder(
     """
     chosen = pick_device(device)
     with use_device(chosen):
-        model = architecture(config)
-        weights = architecture.sanitize(_read_weights(folder))
-        _require_floats(folder, weights)
-        try:
-            model.load_weights(list(weights.items()))
-        except ValueError as error:
-            raise ModelLoadError(
-                f"The weights in {folder} do not fit its config.json: {error!s:.500}"
-            ) from error
-        _cast(model, chosen, dtype)
+        model = architecture.model(architecture.config)
+        weights = architecture.model.sanitize(read_weights(folder))
+        if quantization:
+            _quantize_stored(model, weights, quantization)
+        load_weights(model, weights, folder)
+        cast_weights(model, chosen, dtype)
+        if weight_bits is not None and not quantization:
+            nn.quantize(model, GROUP_SIZE, weight_bits, class_predicate=_is_quantizable)
+        if chosen == mx.Device(mx.cpu):
+            cpu_layers.install(model)
         model.eval()
         mx.eval(model.parameters())
     return model, chosen
 
 
-def _read_weights(folder: Path) -> dict[str, mx.array]:
-    """Every tensor of the folder's safetensors files, still on disk."""
+def read_weights(folder: Path) -> dict[str, mx.array]:
+    """Every tensor of the folder's safetensors files, still on disk.
+
+    Raises:
+        ModelLoadError: There is none, or one is malformed.
+    """
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
         raise ModelLoadError(
@@ -64,18 +81,54 @@ def _read_weights(folder: Path) -> dict[str, mx.array]:
     return weights
 
 
-def _require_floats(folder: Path, weights: Mapping[str, mx.array]) -> None:
+def load_weights(model: nn.Module, weights: Mapping[str, mx.array], folder: Path) -> None:
+    """Give a model its weights; all must be there, and no others.
+
+    Raises:
+        ModelLoadError: They do not fit.
+    """
     for name, array in weights.items():
-        if not mx.issubdtype(array.dtype, mx.floating):
+        is_packed = f"{name.rpartition('.')[0]}.scales" in weights
+        if not is_packed and not mx.issubdtype(array.dtype, mx.floating):
             raise ModelLoadError(
                 f"{name} in {folder} has the type {array.dtype}; only float weights are read."
             )
+    try:
+        model.load_weights(list(weights.items()))
+    except ValueError as error:
+        raise ModelLoadError(
+            f"The weights in {folder} do not fit its config.json: {error!s:.500}"
+        ) from error
 
 
-def _cast(model: Bert, device: mx.Device, dtype: DType) -> None:
-    """Convert the weights to the type asked for; ``auto`` is described in ``EngineConfig``."""
+def cast_weights(model: nn.Module, device: mx.Device, dtype: DType) -> None:
+    """Convert float weights to the type asked for; ``auto`` is described in ``EngineConfig``."""
     is_cpu = device == mx.Device(mx.cpu)
     if dtype == "auto" and not is_cpu:
         return
     chosen = mx.float32 if dtype == "auto" else getattr(mx, dtype)
-    model.update(tree_map(lambda array: array.astype(chosen), model.parameters()))
+
+    def cast(array: mx.array) -> mx.array:
+        return array.astype(chosen) if mx.issubdtype(array.dtype, mx.floating) else array
+
+    model.update(tree_map(cast, model.parameters()))
+
+
+def _quantize_stored(
+    model: nn.Module, weights: Mapping[str, mx.array], quantization: Mapping[str, Any]
+) -> None:
+    """Make quantized layers where the files have quantized weights."""
+    nn.quantize(
+        model,
+        quantization["group_size"],
+        quantization["bits"],
+        class_predicate=lambda path, _: f"{path}.scales" in weights,
+    )
+
+
+def _is_quantizable(_: str, module: nn.Module) -> bool:
+    """Matrices with whole groups; heads of one score and tables of segments stay as they are."""
+    if not isinstance(module, nn.Linear | nn.Embedding):
+        return False
+    rows, columns = module.weight.shape
+    return rows >= GROUP_SIZE and columns % GROUP_SIZE == 0

@@ -1,0 +1,93 @@
+"""What encoders and cross-encoders share: how a batch is padded, and a forward pass run.
+
+Runs on the MLX thread only.
+"""
+
+from collections.abc import Callable, Sequence, Sized
+from typing import Any, Protocol, TypeVar
+
+import mlx.core as mx
+
+from mlx_backends.config import EmbedderConfig, RerankerConfig
+from mlx_backends.models import cpu_layers
+from mlx_backends.models.encoders.encoder import EncoderConfig
+from mlx_backends.models.loader import use_device
+from mlx_backends.pooling.batching import BatchLimits, check_ids, pad, token_mask
+
+Row_contra = TypeVar("Row_contra", bound=Sized, contravariant=True)
+Forward = Callable[[mx.array, mx.array, mx.array | None], mx.array]
+
+# A CPU gains little from more rows and keeps small activations in its caches; a GPU wants many.
+_CPU_LIMITS = BatchLimits(max_tokens=2_048, pass_tokens=64)
+_GPU_LIMITS = BatchLimits(max_tokens=16_384, pass_tokens=2_048, has_buckets=True)
+
+
+class BatchModel(Protocol[Row_contra]):
+    """A loaded model that takes padded batches.
+
+    Attributes:
+        limits: How large they may be.
+        weight_bytes: What the model holds.
+    """
+
+    @property
+    def limits(self) -> BatchLimits: ...
+
+    @property
+    def weight_bytes(self) -> int: ...
+
+    def __call__(self, rows: Sequence[Row_contra]) -> mx.array:
+        """Start a forward pass; one entry for each row, still to be evaluated."""
+        ...
+
+
+def limits_of(device: mx.Device, config: EmbedderConfig | RerankerConfig) -> BatchLimits:
+    """Batches for a device, no larger than the configuration allows."""
+    limits = _CPU_LIMITS if device == mx.Device(mx.cpu) else _GPU_LIMITS
+    return BatchLimits(
+        config.max_batch_tokens or limits.max_tokens, limits.pass_tokens, limits.has_buckets
+    )
+
+
+class PaddedForward:
+    """Pads rows and runs a function on them, compiled where that pays.
+
+    Args:
+        forward: Token ids, mask and segments (each (B, L), segments or None) to one entry a row.
+        device: Where to run.
+        limits: How batches are padded.
+        config: What ids are checked against.
+    """
+
+    def __init__(
+        self, forward: Forward, device: mx.Device, limits: BatchLimits, config: EncoderConfig
+    ) -> None:
+        self._is_cpu = device == mx.Device(mx.cpu)
+        # On a CPU compiling saves nothing that can be measured, and every new shape costs.
+        self._forward: Any = forward if self._is_cpu else mx.compile(forward)
+        self._device = device
+        self._limits = limits
+        self._config = config
+
+    def __call__(
+        self, rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
+    ) -> mx.array:
+        """Start a forward pass.
+
+        Raises:
+            ModelLoadError: An id or a segment is outside its table.
+        """
+        width = self._limits.padded_length(max(map(len, rows)))
+        height = self._limits.padded_rows(len(rows))
+        token_ids = pad(rows, width=width, height=height)
+        check_ids(token_ids, self._config.vocab_size)
+        mask = token_mask(rows, width=width, height=height)
+        kinds = None
+        if segments is not None:
+            kinds = pad(segments, width=width, height=height)
+            check_ids(kinds, self._config.num_segments)
+        with use_device(self._device), cpu_layers.one_position():
+            outputs = self._forward(
+                mx.array(token_ids), mx.array(mask), None if kinds is None else mx.array(kinds)
+            )
+            return outputs[: len(rows)] if height > len(rows) else outputs

@@ -7,6 +7,7 @@ measured never occurs in training: that is checked first. Runs on any build of M
 
 import argparse
 import contextlib
+import importlib.util
 import tempfile
 import time
 import tomllib
@@ -45,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--project", type=Path, default=Path(), help="folder with docs/ and README.md")
     add("--questions", type=Path, default=Path("tests/end_to_end/docs_questions.toml"))
     add("--leak-samples", type=int, default=2000, help="training conversations searched for leaks")
+    add("--generate", action="store_true", help="generate every answer, also where one pass tells")
+    add("--no-grammar", action="store_true", help="leave out the tool calls within a grammar")
     add("--show", action="store_true", help="print the wrong answers")
     add("--json", type=Path, help="write the figures here")
     add("--read", type=Path, metavar="JSON", help="take figures from here instead of measuring")
@@ -137,20 +140,22 @@ def _measure_chat(options: argparse.Namespace, folder: Path) -> list[Figure]:
         chat.rows_named(options.rows),
         HeldOutProse.load(_collection(options)),
         options.items,
-        model.generate,
-        model.count,
-        constrain=_grammar(folder),
+        chat.Asked(
+            model.generate,
+            model.count,
+            None if options.generate else model.prefers,
+            None if options.no_grammar else _grammar(folder),
+        ),
         on_wrong=_show_wrong if options.show else None,
     )
 
 
 def _grammar(folder: Path) -> "Constrain | None":
     """Make the grammar of tool calls; None without llguidance, and the row is left out."""
-    try:
-        from mlx_backends.grammar.tools import ANY, tool_constraint
-    except ImportError as error:
-        print(f"left out: tool calls with grammar ({error})")
+    if importlib.util.find_spec("llguidance") is None:
+        print("left out: tool calls with grammar (llguidance is not installed)")
         return None
+    from mlx_backends.grammar.tools import ANY, tool_constraint
     from mlx_backends.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_folder(folder)

@@ -198,9 +198,10 @@ def test_batched_answers_are_those_given_alone_and_teacher_forcing_agrees(model,
     prompts = [chat.prompt_of(item, model.count) for item in items]
     together = model.generate(prompts)
     assert together == [model.generate([prompt])[0] for prompt in prompts]
-    for prompt, item, got in zip(prompts, items, together, strict=True):
-        wanted = item.messages[-1]["content"]
-        assert model.prefers(prompt, wanted) == (got == wanted)
+    wanted = [item.messages[-1]["content"] for item in items]
+    assert model.prefers(prompts, wanted) == [a == b for a, b in zip(together, wanted, strict=True)]
+    assert model.prefers(prompts, together) == [True] * len(items)
+    assert model.prefers(prompts, [f"{text} x" for text in wanted]) == [False] * len(items)
 
 
 def test_answers_come_in_the_order_of_the_prompts(model):
@@ -255,10 +256,30 @@ def test_measuring_counts_right_answers_and_shows_the_wrong_ones(unseen):
         return [*right[:2], "no", "no"][: len(prompts)]
 
     (figure,) = chat.measure(
-        [ROWS["1 fact"]], unseen, 4, half, len, on_wrong=lambda *found: wrong.append(found)
+        [ROWS["1 fact"]],
+        unseen,
+        4,
+        chat.Asked(half, len),
+        on_wrong=lambda *found: wrong.append(found),
     )
     assert (figure.value, figure.items, figure.passes) == (0.5, 4, False)
     assert [got for _, _, got, _ in wrong] == ["no", "no"]
+
+
+def test_only_what_one_pass_leaves_open_is_generated(unseen):
+    generated = []
+
+    def generate(prompts):
+        generated.extend(prompts)
+        return ["{}"] * len(prompts)
+
+    def prefers(prompts, answers):
+        return [index == 0 for index in range(len(prompts))]
+
+    rows = [ROWS["1 fact"], ROWS["JSON answer"]]
+    figures = chat.measure(rows, unseen, 3, chat.Asked(generate, len, prefers))
+    assert [figure.value for figure in figures] == [pytest.approx(1 / 3)] * 2
+    assert len(generated) == 2  # JSON alone: there another text may be right too
 
 
 def test_tool_calls_are_measured_again_within_a_grammar(unseen):
@@ -268,9 +289,8 @@ def test_tool_calls_are_measured_again_within_a_grammar(unseen):
         made.append((len(tools), max_tokens))
         return OneToken(1, 4096)
 
-    figures = chat.measure(
-        [ROWS[TOOL_CALL]], unseen, 3, lambda prompts: [""] * len(prompts), len, constrain=constrain
-    )
+    asked = chat.Asked(lambda prompts: [""] * len(prompts), len, constrain=constrain)
+    figures = chat.measure([ROWS[TOOL_CALL]], unseen, 3, asked)
     assert [figure.gate for figure in figures] == [0.90, 0.97]
     assert len(made) == 3
     assert all(count >= 1 for count, _ in made)

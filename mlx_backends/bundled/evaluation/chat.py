@@ -1,9 +1,16 @@
-"""Measures a chat model on the rows of `rows`."""
+"""Measures a chat model on the rows of `rows`.
 
-from collections.abc import Callable, Iterable
+An item whose right answer the model prefers token by token is right: greedy decoding writes it. The
+others are wrong where an answer has to be right to the letter. Where it is compared by value, and
+within a grammar, they are generated.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlx_backends.bundled.evaluation.chat_model import Constraint, Generate, Prompt
+from mlx_backends.bundled.evaluation.grading import exact
 from mlx_backends.bundled.evaluation.held_out_prose import HeldOutProse
 from mlx_backends.bundled.evaluation.rows import LM_ROWS, TOOL_CALL, Row
 from mlx_backends.bundled.figures import Figure
@@ -16,20 +23,37 @@ _GRAMMAR_SLACK_TOKENS = 64
 _METRIC = "right answers"
 
 Count = Callable[[str], int]
+# Prompts and right answers to whether greedy decoding gives them.
+Prefers = Callable[[Sequence[Prompt], Sequence[str]], list[bool]]
 # Tools and most tokens to what bounds the answer.
 Constrain = Callable[[list[dict[str, Any]], int], Constraint]
 # Row, question, answer, right answer.
 OnWrong = Callable[[str, str, str, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What answers, as functions.
+
+    Attributes:
+        generate: Answers prompts.
+        count: Counts the tokens of a text.
+        prefers: Says which right answers would be given; all are generated if None.
+        constrain: Makes the grammar of a call of one of the tools, within so many tokens.
+    """
+
+    generate: Generate
+    count: Count
+    prefers: Prefers | None = None
+    constrain: Constrain | None = None
+
+
 def measure(
     rows: Iterable[Row],
     prose: HeldOutProse,
     items: int,
-    generate: Generate,
-    count: Count,
+    asked: Asked,
     *,
-    constrain: Constrain | None = None,
     on_wrong: OnWrong | None = None,
 ) -> list[Figure]:
     """Measure rows; with a grammar, the row of tool calls a second time within it.
@@ -38,18 +62,18 @@ def measure(
         rows: What to ask.
         prose: Real prose of the evaluation side.
         items: Conversations a row.
-        generate: Answers prompts.
-        count: Counts the tokens of a text.
-        constrain: Makes the grammar of a call of one of the tools, within so many tokens.
-        on_wrong: Called with the row, the question, the wrong answer and the right one.
+        asked: What answers.
+        on_wrong: Called with the row, the question, the wrong answer and the right one; every wrong
+            answer is generated then.
     """
     figures = []
     for row in rows:
-        asked = row.draw(prose, items)
-        figures.append(_measure(row.name, row.gate, row, asked, generate, count, None, on_wrong))
-        if row.name == TOOL_CALL and constrain:
+        drawn = row.draw(prose, items)
+        free = replace(asked, constrain=None)
+        figures.append(_measure(row.name, row.gate, row, drawn, free, on_wrong))
+        if row.name == TOOL_CALL and asked.constrain:
             name = f"{row.name}, with grammar"
-            figures.append(_measure(name, 0.97, row, asked, generate, count, constrain, on_wrong))
+            figures.append(_measure(name, 0.97, row, drawn, asked, on_wrong))
     return figures
 
 
@@ -70,21 +94,24 @@ def _measure(
     name: str,
     gate: float | None,
     row: Row,
-    asked: list[Conversation],
-    generate: Generate,
-    count: Count,
-    constrain: Constrain | None,
+    drawn: list[Conversation],
+    asked: Asked,
     on_wrong: OnWrong | None,
 ) -> Figure:
-    answers = generate([prompt_of(item, count, constrain) for item in asked])
-    right = 0
-    for conversation, got in zip(asked, answers, strict=True):
-        *_, question, wanted = (message["content"] for message in conversation.messages)
-        is_right = row.grade(got, wanted)
-        right += is_right
-        if on_wrong and not is_right:
-            on_wrong(name, question, got, wanted)
-    return Figure(name, _METRIC, right / len(asked), len(asked), gate)
+    prompts = [prompt_of(item, asked.count, asked.constrain) for item in drawn]
+    wanted = [item.messages[-1]["content"] for item in drawn]
+    is_right = [False] * len(drawn)
+    if asked.prefers and not asked.constrain:
+        is_right = asked.prefers(prompts, wanted)
+        if row.grade is exact and not on_wrong:
+            return Figure(name, _METRIC, sum(is_right) / len(drawn), len(drawn), gate)
+    open_ones = [index for index, right in enumerate(is_right) if not right]
+    answers = asked.generate([prompts[index] for index in open_ones])
+    for index, got in zip(open_ones, answers, strict=True):
+        is_right[index] = row.grade(got, wanted[index])
+        if on_wrong and not is_right[index]:
+            on_wrong(name, drawn[index].messages[-2]["content"], got, wanted[index])
+    return Figure(name, _METRIC, sum(is_right) / len(drawn), len(drawn), gate)
 
 
 def prompt_of(

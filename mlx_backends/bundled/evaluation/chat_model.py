@@ -1,9 +1,12 @@
 """Greedy answers of a chat model, many prompts at a time.
 
-The answers are really generated: each token is the most likely one after those before it. A batch
-is padded on the left, which `BatchKVCache` masks, so an answer does not depend on its neighbours.
+`generate` really generates: each token is the most likely one after those before it. A batch is
+padded on the left, which `BatchKVCache` masks, so an answer does not depend on its neighbours.
+`prefers` tells in one pass whether it would write a given answer. That batch is padded on the
+right, which no earlier token sees.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +21,7 @@ from mlx_lm.utils import dequantize_model
 from mlx_backends.bundled.training import chatml
 
 # Padded tokens of one batch: what keeps each busy without exhausting its memory.
-_BATCH_TOKENS = {"cpu": 4_096, "gpu": 131_072}
+_BATCH_TOKENS = {"cpu": 4_096, "gpu": 65_536}
 
 
 class Constraint(Protocol):
@@ -86,15 +89,34 @@ class ChatModel:
                 answers[index] = self.tokenizer.decode(tokens)
         return answers
 
-    def prefers(self, prompt: Prompt, answer: str) -> bool:
-        """Whether each token of the answer is the most likely one after the right ones before it.
+    def prefers(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[bool]:
+        """Whether each token of an answer, its end included, is the likeliest after the right ones.
 
-        By induction this holds exactly if greedy decoding writes these tokens: the slow twin of
-        `generate`, one forward pass an answer.
+        By induction this holds exactly if greedy decoding writes these tokens: the fast twin of
+        `generate` for prompts whose right answer is known, one forward pass a batch.
         """
-        ids, wanted = self._prompt_ids(prompt), [*self._encode(answer), self.end]
-        logits = self.model(mx.array([ids + wanted[:-1]]))[0, len(ids) - 1 :]
-        return mx.argmax(logits, axis=-1).tolist() == wanted
+        wanted = [[*self._encode(answer), self.end] for answer in answers]
+        ids = [self._prompt_ids(p) + w[:-1] for p, w in zip(prompts, wanted, strict=True)]
+        agrees = [False] * len(prompts)
+        for batch in _batches([len(item) for item in ids], self.batch_tokens):
+            found = self._likeliest([ids[i] for i in batch], [len(wanted[i]) for i in batch])
+            for index, tokens in zip(batch, found, strict=True):
+                agrees[index] = tokens == wanted[index]
+        return agrees
+
+    def _likeliest(self, ids: list[list[int]], counts: list[int]) -> list[list[int]]:
+        """The likeliest next token at the last so many positions of each row."""
+        longest = max(map(len, ids))
+        states = self.model.model(mx.array([row + [0] * (longest - len(row)) for row in ids]))
+        ends = [row * longest + len(tokens) for row, tokens in enumerate(ids)]
+        asked = [
+            end - count + k for end, count in zip(ends, counts, strict=True) for k in range(count)
+        ]
+        # The head multiplies the states that are asked for: all logits would fill the memory.
+        chosen = states.reshape(-1, states.shape[-1])[mx.array(asked)]
+        logits = self.model.model.embed_tokens.as_linear(chosen)
+        tokens = iter(np.array(mx.argmax(logits, axis=-1)).tolist())
+        return [list(itertools.islice(tokens, count)) for count in counts]
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)

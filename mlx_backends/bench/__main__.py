@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from mlx_backends.bench import engine
+from mlx_backends.bench import engine, step
 from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
 from mlx_backends.bench.record import Record, environment
@@ -20,10 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
     kernels = commands.add_parser("kernels", help="attention kernels against copy bandwidth")
     kernels.add_argument("--json", type=Path, help="write the figures here")
     _add_adapters(commands.add_parser("adapters", help="what the frameworks' adapters add"))
+    step.add_arguments(commands.add_parser("step", help="a decode step, taken apart"))
     options = parser.parse_args(arguments)
     match options.command:
         case "kernels":
             return _run_kernels(options.json)
+        case "step":
+            return step.run(options, _report)
         case "adapters":
             return _run_adapters(options)
         case _:

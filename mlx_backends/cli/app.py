@@ -12,6 +12,7 @@ from mlx_backends.cli.chat import chat
 from mlx_backends.cli.doctor import doctor
 from mlx_backends.cli.embed import embed
 from mlx_backends.cli.models import models
+from mlx_backends.cli.profile import profile
 from mlx_backends.cli.quantize import quantize
 from mlx_backends.cli.rerank import rerank
 
@@ -28,6 +29,7 @@ app.command()(embed)
 app.command()(rerank)
 app.command()(doctor)
 app.command()(models)
+app.command()(profile)
 app.command()(quantize)
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_PASSED_ON)(bench)

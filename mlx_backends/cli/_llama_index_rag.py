@@ -1,25 +1,22 @@
 """Question answering as a LlamaIndex query engine: retriever, then synthesizer over MLXLLM."""
 
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.base.llms.types import ChatMessage, ChatResponseAsyncGen, ChatResponseGen
 from llama_index.core.base.response.schema import StreamingResponse
-from llama_index.core.prompts.mixin import PromptDictType
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-from llama_index.core.types import RESPONSE_TEXT_TYPE
 
 from mlx_backends.cli._record import Record
 from mlx_backends.engine.interface import GenerationEngine
-from mlx_backends.llama_index import MLXLLM, MLXEmbedding
+from mlx_backends.llama_index import MLXLLM, GroundedSynthesizer, MLXEmbedding
 from mlx_backends.pooling.embedder import Embedder
 from mlx_backends.retrieval.hybrid_index import Hit, HybridIndex
-from mlx_backends.text.grounding import grounded_messages
 
 
 class HybridRetriever(BaseRetriever):
@@ -42,41 +39,42 @@ class HybridRetriever(BaseRetriever):
         return [_to_node(hit) for hit in self._record.hits]
 
 
-class GroundedSynthesizer(BaseSynthesizer):
-    """Shows the model all passages in one prompt, numbered, and streams its answer.
+class _FiguresHandler(BaseCallbackHandler):
+    """Takes the figures from the model's last response, which the query engine drops."""
 
-    LlamaIndex's own synthesizers join passages to one text and cut what does not fit; here they
-    stay apart, so that the model can cite them, and a prompt that does not fit is an error.
-    """
-
-    def __init__(self, llm: MLXLLM, record: Record) -> None:
-        super().__init__(llm=llm, streaming=True)
+    def __init__(self, record: Record) -> None:
+        super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
         self._record = record
 
-    def get_response(
-        self, query_str: str, text_chunks: Sequence[str], **_: Any
-    ) -> RESPONSE_TEXT_TYPE:
-        return self._deltas(self._llm.stream_chat(_to_messages(query_str, text_chunks)))
+    def on_event_start(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        parent_id: str = "",
+        **_: Any,
+    ) -> str:
+        return event_id
 
-    async def aget_response(
-        self, query_str: str, text_chunks: Sequence[str], **_: Any
-    ) -> RESPONSE_TEXT_TYPE:
-        return self._adeltas(await self._llm.astream_chat(_to_messages(query_str, text_chunks)))
+    def on_event_end(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        **_: Any,
+    ) -> None:
+        response = (payload or {}).get(EventPayload.RESPONSE)
+        if event_type != CBEventType.LLM or response is None:  # none after an error
+            return
+        raw = response.raw
+        self._record.timings = raw["timings"]
+        self._record.prompt_tokens = raw["usage"].get("prompt_tokens", 0)
+        self._record.completion_tokens = raw["usage"].get("completion_tokens", 0)
 
-    def _deltas(self, responses: ChatResponseGen) -> Generator[str, None, None]:
-        for response in responses:
-            _take_figures(self._record, response.raw)
-            yield response.delta or ""
+    def start_trace(self, trace_id: str | None = None) -> None:
+        pass
 
-    async def _adeltas(self, responses: ChatResponseAsyncGen) -> AsyncGenerator[str, None]:
-        async for response in responses:
-            _take_figures(self._record, response.raw)
-            yield response.delta or ""
-
-    def _get_prompts(self) -> PromptDictType:
-        return {}
-
-    def _update_prompts(self, prompts_dict: PromptDictType) -> None:
+    def end_trace(self, *_: Any, **__: Any) -> None:
         pass
 
 
@@ -91,33 +89,25 @@ def stream_answer(
     record: Record,
 ) -> Iterator[str]:
     """Answer from the best passages; fills the record on the way."""
-    llm = MLXLLM(engine=engine, temperature=0.0, max_tokens=max_tokens)
+    llm = MLXLLM(
+        engine=engine,
+        temperature=0.0,
+        max_tokens=max_tokens,
+        callback_manager=CallbackManager([_FiguresHandler(record)]),
+    )
     retriever = HybridRetriever(index, MLXEmbedding(embedder=embedder), top_k, record)
-    response = build_query_engine(retriever, llm, record).query(question)
+    response = build_query_engine(retriever, llm, streaming=True).query(question)
     if not isinstance(response, StreamingResponse):
         raise TypeError(f"expected a streaming response, got {type(response).__name__}")
     yield from response.response_gen
 
 
 def build_query_engine(
-    retriever: BaseRetriever, llm: MLXLLM, record: Record
+    retriever: BaseRetriever, llm: MLXLLM, *, streaming: bool
 ) -> RetrieverQueryEngine:
-    """The query engine, from a question to a streaming response."""
-    return RetrieverQueryEngine(
-        retriever=retriever, response_synthesizer=GroundedSynthesizer(llm, record)
-    )
-
-
-def _to_messages(question: str, passages: Sequence[str]) -> list[ChatMessage]:
-    return [ChatMessage(**message) for message in grounded_messages(question, passages)]
-
-
-def _take_figures(record: Record, raw: Any) -> None:
-    """Only the last response has raw values."""
-    if raw:
-        record.timings = raw["timings"]
-        record.prompt_tokens = raw["usage"].get("prompt_tokens", 0)
-        record.completion_tokens = raw["usage"].get("completion_tokens", 0)
+    """The query engine, from a question to its answer."""
+    synthesizer = GroundedSynthesizer(llm, streaming=streaming, cites_only_given=False)
+    return RetrieverQueryEngine(retriever=retriever, response_synthesizer=synthesizer)
 
 
 def _to_node(hit: Hit) -> NodeWithScore:

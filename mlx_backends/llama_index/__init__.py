@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         prompt_helper,
         splitter_for,
     )
+    from mlx_backends.llama_index.synthesizer import GroundedSynthesizer
 
 _HOME = {
     "ContextPacker": "packing",
+    "GroundedSynthesizer": "synthesizer",
     "MLXEmbedding": "embeddings",
     "MLXLLM": "llms",
     "MLXRerank": "rerank",
@@ -42,6 +44,7 @@ _HOME = {
 __all__ = [
     "MLXLLM",
     "ContextPacker",
+    "GroundedSynthesizer",
     "MLXEmbedding",
     "MLXRerank",
     "chat_prompt_helper",

@@ -3,10 +3,13 @@
 import argparse
 import json
 import sys
+import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from mlx_backends.bench import engine, step
+from mlx_backends.bench import engine, first_use, step
 from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
 from mlx_backends.bench.record import Record, environment
@@ -21,12 +24,19 @@ def main(arguments: list[str] | None = None) -> int:
     kernels.add_argument("--json", type=Path, help="write the figures here")
     _add_adapters(commands.add_parser("adapters", help="what the frameworks' adapters add"))
     step.add_arguments(commands.add_parser("step", help="a decode step, taken apart"))
+    facts = commands.add_parser("facts", help="what MLX does, where the design rests on it")
+    facts.add_argument("--json", type=Path, help="write the figures here")
+    _add_first_use(commands.add_parser("first-use", help="where the time of first answers goes"))
     options = parser.parse_args(arguments)
     match options.command:
         case "kernels":
             return _run_kernels(options.json)
         case "step":
             return step.run(options, _report)
+        case "facts":
+            return _run_facts(options.json)
+        case "first-use":
+            return _run_first_use(options)
         case "adapters":
             return _run_adapters(options)
         case _:
@@ -49,6 +59,13 @@ def _add_adapters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=2_000, help="of a stream (default 2,000)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plots", type=Path, help="write a PNG into this folder")
+
+
+def _add_first_use(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument("--model", help="folder, Hub id or 'bundled'")
+    parser.add_argument("--shape", choices=tuple(SHAPES), help="random weights instead")
+    parser.add_argument("--json", type=Path, help="write the figures here")
 
 
 def _run_engine(arguments: argparse.Namespace) -> int:
@@ -94,6 +111,32 @@ def _run_adapters(arguments: argparse.Namespace) -> int:
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.plots:
         draw_costs({cost.name: cost.us for cost in costs}, arguments.plots)
+    return 0
+
+
+def _run_facts(json_path: Path | None) -> int:
+    from mlx_backends.bench import facts
+
+    return _report_all(facts.measure(), json_path)
+
+
+def _run_first_use(arguments: argparse.Namespace) -> int:
+    shapes = (arguments.shape,) if arguments.shape else ()
+    options = engine.Options(arguments.device, model=arguments.model, shapes=shapes)
+    with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch:
+        target = engine.first_target(options, Path(scratch))
+        steps = first_use.measure(target.folder, target.vocab_size, options.device)
+        return _report_all(steps, arguments.json)
+
+
+def _report_all(figures: Iterable[dict[str, Any]], json_path: Path | None) -> int:
+    """A line for each figure, and all of them so far as JSON."""
+    so_far: list[dict[str, Any]] = []
+    for figure in figures:
+        so_far.append(figure)
+        _report(json.dumps(figure))
+        if json_path:
+            json_path.write_text(json.dumps(so_far, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

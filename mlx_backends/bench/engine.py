@@ -15,6 +15,7 @@ from mlx_backends.bench.record import Comparison
 from mlx_backends.bench.run import Run, medians
 from mlx_backends.bench.workload import Workload, batch, decode, ragged, seen
 from mlx_backends.config import Device
+from mlx_backends.errors import EngineError
 from mlx_backends.models.model_config import read_model_config
 from mlx_backends.models.source import model_folder
 from mlx_backends.text.tokenizer import Tokenizer
@@ -113,6 +114,12 @@ def uses_gpu(options: Options) -> bool:
     return options.device != "cpu" and mx.is_available(mx.gpu)
 
 
+def first_target(options: Options, scratch: Path) -> Target:
+    """The model that the options name first, made in ``scratch`` if it has random weights."""
+    suite = SUITES[options.suite or ("gpu" if uses_gpu(options) else "cpu")]
+    return next(_targets(suite, options, scratch))
+
+
 def _targets(suite: Suite, options: Options, scratch: Path) -> Iterator[Target]:
     """The models to measure, made when their turn comes."""
     if options.model is not None:
@@ -148,24 +155,36 @@ def _compare(
             systems.append(SystemProcess(spec, target.folder))
             stack.callback(systems[-1].close)
         for workload in workloads:
-            yield Comparison(
-                target.name, workload.name, _medians(workload, target.vocab_size, systems, rounds)
-            )
+            runs, failures = _runs(workload, target.vocab_size, systems, rounds)
+            results = {name: medians(of_system) for name, of_system in runs.items()}
+            yield Comparison(target.name, workload.name, results, failures)
 
 
-def _medians(
+def _runs(
     workload: Workload, vocab_size: int, systems: Sequence[SystemProcess], rounds: int
-) -> dict[str, dict[str, float]]:
-    """One workload: in each round every system once, so that all meet the same disturbances."""
+) -> tuple[dict[str, list[Run]], dict[str, str]]:
+    """One workload: in each round every system once, so that all meet the same disturbances.
+
+    Returns:
+        The runs of each system, and the errors of peers that failed, out of memory for example.
+    """
     runs: dict[str, list[Run]] = {system.name: [] for system in systems}
+    failures: dict[str, str] = {}
     for round_index in range(_WARM_UP_ROUND, rounds):
         prompts = workload.prompts(round_index, vocab_size)
-        for system in systems:
-            _see_prefixes(system, workload, prompts)
-            result = system.generate(prompts, workload.num_tokens)
+        for system in [system for system in systems if system.name in runs]:
+            try:
+                _see_prefixes(system, workload, prompts)
+                result = system.generate(prompts, workload.num_tokens)
+            except EngineError as error:
+                if system.name == OURS:
+                    raise
+                failures[system.name] = str(error)
+                del runs[system.name]
+                continue
             if round_index != _WARM_UP_ROUND:
                 runs[system.name].append(result)
-    return {name: medians(of_system) for name, of_system in runs.items()}
+    return runs, failures
 
 
 def _see_prefixes(

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from mlx_backends.bench.run import Run, Timing
 from mlx_backends.config import CacheConfig, Device, EngineConfig
 from mlx_backends.core import SamplingParams
 from mlx_backends.engine.engine import Engine
+from mlx_backends.engine.graph_size import num_operations
 
 
 class System(Protocol):
@@ -48,6 +50,7 @@ class MLXBackends:
             "host time a step, ms": 1e3 * (after.host_s - before.host_s) / num_steps,
             "cached prompt tokens": after.cached_tokens - before.cached_tokens,
             "decode steps compiled": after.traces - before.traces,
+            "operations a decode step": after.operations,
         }
         return Run(timings, _num_tokens(prompts), mx.get_peak_memory(), details)
 
@@ -61,13 +64,15 @@ class MLXLM:
         if device == "cpu":
             mx.set_default_device(mx.cpu)
         self._model = load_model(folder)[0]
+        self._operations = _operations_of_a_step(self._model)
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
         """As in ``System``."""
         _forget_memory()
         serve = self._stream if len(prompts) == 1 else self._batch
         timings = serve(prompts, num_tokens)
-        return Run(timings, _num_tokens(prompts), mx.get_peak_memory())
+        details = {"operations a decode step": self._operations}
+        return Run(timings, _num_tokens(prompts), mx.get_peak_memory(), details)
 
     def _stream(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> list[Timing]:
         from mlx_lm.generate import generate_step
@@ -99,6 +104,15 @@ def make_system(kind: str, folder: Path, options: Mapping[str, Any]) -> System:
     if kind == "mlx-lm":
         return MLXLM(folder, device)
     return MLXBackends(folder, device, options["pool_bytes"])
+
+
+def _operations_of_a_step(model: nn.Module) -> int:
+    """Operations of one token's logits with mlx-lm's cache."""
+    from mlx_lm.models.cache import make_prompt_cache
+
+    cache = make_prompt_cache(model)
+    mx.eval(model(mx.zeros((1, 2), mx.int32), cache=cache))
+    return num_operations(model(mx.zeros((1, 1), mx.int32), cache=cache))
 
 
 def _forget_memory() -> None:

@@ -48,20 +48,28 @@ class SystemProcess:
 
     def __init__(self, spec: SystemSpec, folder: Path) -> None:
         self.name = spec.name
+        self._spec = spec
+        self._folder = folder
+        self._start()
+
+    def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        with _environment(spec.environment):
-            self._process = context.Process(target=_serve, args=(theirs, spec, folder), daemon=True)
+        arguments = (theirs, self._spec, self._folder)
+        with _environment(self._spec.environment):
+            self._process = context.Process(target=_serve, args=arguments, daemon=True)
             self._process.start()
         theirs.close()
         self.blas = str(self._receive())
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
-        """As ``System.generate``.
+        """As ``System.generate``; after a failure in a new process.
 
         Raises:
             EngineError: The system failed.
         """
+        if not self._process.is_alive():
+            self._start()
         self._connection.send((prompts, num_tokens))
         run = self._receive()
         assert isinstance(run, Run)
@@ -77,8 +85,10 @@ class SystemProcess:
         try:
             answer = self._connection.recv()
         except EOFError as error:
+            self._process.join(_END_TIMEOUT_S)
             raise EngineError(f"{self.name}: its process ended.") from error
         if isinstance(answer, Exception):
+            self._process.join(_END_TIMEOUT_S)
             raise EngineError(f"{self.name}: {answer}") from answer
         return answer
 

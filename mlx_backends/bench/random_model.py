@@ -111,6 +111,8 @@ def make_model(shape: Shape, folder: Path) -> None:
         config["quantization"] = {"group_size": _GROUP_SIZE, "bits": shape.bits}
     weights = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    del model, weights
+    mx.clear_cache()
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     _make_tokenizer(shape.vocab_size, folder)
 

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import mlx.core as mx
@@ -24,11 +24,13 @@ class Comparison:
         shape: Name of the model's shape.
         workload: Name of the workload.
         results: Medians by metric, by system; the first system is the one that ratios divide.
+        failures: What went wrong with systems that have no results.
     """
 
     shape: str
     workload: str
     results: Mapping[str, Mapping[str, float]]
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, dict[str, float]]:
         """The first system's value divided by each other's, by metric."""
@@ -53,6 +55,7 @@ class Comparison:
                 _cell(self.results[n].get(metric), ratios.get(n, {}).get(metric)) for n in names
             ]
             lines.append(f"{metric:<{_NAME_WIDTH}}" + "".join(f"  {cell:>26}" for cell in cells))
+        lines += [f"{name} failed: {error}" for name, error in self.failures.items()]
         return "\n".join(lines) + "\n"
 
 

@@ -37,11 +37,12 @@ def seen(context: int) -> Workload:
 
 
 def ragged(count: int, shortest: int, longest: int, num_tokens: int) -> Workload:
-    """Prompts of very different lengths, arriving at once."""
-    draw = random.Random(f"ragged {count}")
-    inner = [draw.randint(shortest, longest) for _ in range(count - 2)]
+    """Prompts of very different lengths, arriving at once: each longer by the same factor."""
+    growth = longest / shortest
+    lengths = [round(shortest * growth ** (i / (count - 1))) for i in range(count)]
+    random.Random(f"ragged {count}").shuffle(lengths)
     name = f"{count} prompts of {shortest:,} to {longest:,}"
-    return Workload(name, (shortest, *inner, longest), num_tokens)
+    return Workload(name, tuple(lengths), num_tokens)
 
 
 def batch(count: int, length: int, num_tokens: int) -> Workload:

@@ -63,4 +63,5 @@ class Counters:
             pool_bytes=runner.pool_bytes,
             traces=runner.traces,
             compile_s=runner.compile_s,
+            operations=runner.operations,
         )

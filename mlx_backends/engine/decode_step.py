@@ -14,6 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_backends.engine.device_pass import DecodePass
+from mlx_backends.engine.graph_size import num_operations
 from mlx_backends.engine.launched import NOT_FINITE
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.engine.sampler import RowArrays, draw
@@ -60,6 +61,7 @@ class DecodeStep:
     Attributes:
         traces: Number of functions compiled so far.
         compile_s: Seconds that their first runs took, the step itself included.
+        operations: Operations of the one compiled last.
     """
 
     def __init__(self, model: nn.Module, plan: PagingPlan, access: PoolAccess) -> None:
@@ -69,6 +71,7 @@ class DecodeStep:
         self._compiled: dict[tuple[bool, bool, bool], Callable[..., Any]] = {}
         self._seen: set[tuple[object, ...]] = set()
         self.compile_s = 0.0
+        self.operations = 0
 
     @property
     def traces(self) -> int:
@@ -99,6 +102,7 @@ class DecodeStep:
         self._access.restore(state)
         if bucket not in self._seen:
             self._seen.add(bucket)
+            self.operations = num_operations(drawn, context_lens, *state)
             mx.eval(drawn, state)  # MLX compiles kernels when they first run
             self.compile_s += time.perf_counter() - started
         return DecodeOutputs(drawn, context_lens)

@@ -67,6 +67,7 @@ class DeviceRunner:
             pool_bytes=self._pool.nbytes,
             traces=self._step.traces,
             compile_s=self._step.compile_s,
+            operations=self._step.operations,
         )
 
     @property

@@ -39,6 +39,8 @@ class EngineStats:
         pool_bytes: Bytes allocated for KV entries.
         traces: Decode steps compiled, one for each bucket of batch and context.
         compile_s: Seconds of the first run of each.
+        operations: Operations of the decode step compiled last, views left out: about as many
+            kernels does it launch.
     """
 
     running: int = 0
@@ -63,6 +65,7 @@ class EngineStats:
     pool_bytes: int = 0
     traces: int = 0
     compile_s: float = 0.0
+    operations: int = 0
 
 
 class ChatTokenizer(Protocol):

@@ -19,12 +19,14 @@ class RunnerStats:
         pool_bytes: KV entries allocated, in use or not.
         traces: Decode steps that were compiled, one for each bucket of batch and context.
         compile_s: Seconds spent in the first run of each.
+        operations: Operations of the decode step compiled last, views left out.
     """
 
     bytes_per_block: int = 0
     pool_bytes: int = 0
     traces: int = 0
     compile_s: float = 0.0
+    operations: int = 0
 
 
 class Runner(Protocol):

@@ -112,6 +112,11 @@ def constants(*parts: Mapping[str, int], **more: int) -> tuple[tuple[str, int], 
     return tuple(sorted(merged.items()))
 
 
+def num_compiled() -> int:
+    """Programs made so far; on CUDA each is compiled anew in every process."""
+    return _compiled.cache_info().currsize
+
+
 @cache
 def _compiled(kernel: Kernel, where: Host) -> Callable[..., Any]:
     header = kernel.header(read_source(f"prelude_{where}.h"))

@@ -1,11 +1,12 @@
 """The engine's benchmark: that it measures what its columns say."""
 
 import json
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from mlx_backends.bench import engine, plots
+from mlx_backends.bench import engine, facts, plots
 from mlx_backends.bench.__main__ import main
 from mlx_backends.bench.peers import MLXLM, MLXBackends
 from mlx_backends.bench.process import SystemProcess, SystemSpec
@@ -92,6 +93,55 @@ def test_a_system_that_fails_says_why(tmp_path):
     spec = SystemSpec("gone", "mlx-lm", {"device": "cpu"})
     with pytest.raises(EngineError, match="gone: FileNotFoundError"):
         SystemProcess(spec, tmp_path / "nothing")
+
+
+class FakeSystem:
+    """A system that answers at once, or fails."""
+
+    def __init__(self, name: str, *, fails: bool) -> None:
+        self.name = name
+        self.fails = fails
+
+    def generate(self, prompts, num_tokens) -> Run:
+        if self.fails:
+            raise EngineError("out of memory")
+        return Run([Timing(1.0, 2.0, num_tokens)], 1, 0)
+
+
+def test_a_peer_that_fails_is_left_out_and_named():
+    systems: Any = [FakeSystem(engine.OURS, fails=False), FakeSystem("peer", fails=True)]
+    runs, failures = engine._runs(decode(8, 2), 100, systems, 2)
+    assert failures == {"peer": "out of memory"}
+    assert {name: len(of_system) for name, of_system in runs.items()} == {engine.OURS: 2}
+    results = {name: medians(of_system) for name, of_system in runs.items()}
+    assert "peer failed: out of memory" in Comparison("s", "w", results, failures).table()
+
+
+def test_a_failure_of_our_own_is_no_result():
+    systems: Any = [FakeSystem(engine.OURS, fails=True)]
+    with pytest.raises(EngineError, match="out of memory"):
+        engine._runs(decode(8, 2), 100, systems, 1)
+
+
+def test_facts_are_measured_on_any_device(monkeypatch):
+    small = {"_PRODUCTS": ((64, 128),), "_ROWS": (1, 2), "_STACKED": (64, (64, 64)),
+             "_LENGTHS": ((8, 8),), "_CALLS": 2, "_REPEATS": 2}  # fmt: skip
+    for name, value in small.items():
+        monkeypatch.setattr(facts, name, value)
+    measured = list(facts.measure())
+    assert [fact["fact"] for fact in measured][:2] == ["product", "product"]
+    assert all(value > 0 for fact in measured for key, value in fact.items() if " " in key)
+
+
+@pytest.mark.slow
+def test_first_use_goes_through_its_steps(folder, tmp_path):
+    output = tmp_path / "out.json"
+    arguments = ["--device", "cpu", "--model", str(folder), "--json", str(output)]
+    assert main(["first-use", *arguments]) == 0
+    steps = json.loads(output.read_text())
+    assert steps[0]["step"] == "load"
+    assert steps[-1]["step"] == "close"
+    assert all(step["seconds"] > 0 for step in steps)
 
 
 def test_the_command_line_passes_its_arguments_on():

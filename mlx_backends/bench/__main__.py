@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlx_backends.bench import engine, first_use, step
+from mlx_backends.bench import engine, first_use, sparsity, step
 from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
 from mlx_backends.bench.record import Record, environment
@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     facts = commands.add_parser("facts", help="what MLX does, where the design rests on it")
     facts.add_argument("--json", type=Path, help="write the figures here")
     _add_first_use(commands.add_parser("first-use", help="where the time of first answers goes"))
+    sparsity.add_arguments(
+        commands.add_parser("sparsity", help="sparse products against the dense one")
+    )
     options = parser.parse_args(arguments)
     match options.command:
         case "kernels":
@@ -37,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _run_facts(options.json)
         case "first-use":
             return _run_first_use(options)
+        case "sparsity":
+            return sparsity.run(options, _report)
         case "adapters":
             return _run_adapters(options)
         case _:

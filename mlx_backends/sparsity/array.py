@@ -1,7 +1,8 @@
 """``SparseArray``: a matrix that stores its non-zero entries only."""
 
+from collections.abc import Mapping
 from os import PathLike
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 import mlx.core as mx
 import numpy as np
@@ -11,7 +12,7 @@ from mlx_backends.sparsity import files, product
 from mlx_backends.sparsity.blocks import Blocks
 from mlx_backends.sparsity.csr import CSR
 from mlx_backends.sparsity.format import Format
-from mlx_backends.sparsity.triples import Triples, checked_dense, checked_dtype
+from mlx_backends.sparsity.triples import Triples, checked_dense, checked_dtype, checked_shape
 from mlx_backends.sparsity.two_four import TwoFour
 
 FormatName = Literal["csr", "bsr", "2:4"]
@@ -106,6 +107,21 @@ class SparseArray:
         )
 
     @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, mx.array], shape: tuple[int, int], *, format: FormatName = "csr"
+    ) -> Self:
+        """From what ``arrays`` of an array of this shape and format gave.
+
+        Raises:
+            ConfigError: One is missing or does not fit.
+        """
+        sides, stored = checked_shape(shape), _class(format, {})
+        try:
+            return cls(stored.from_arrays(sides, arrays))
+        except KeyError as error:
+            raise ConfigError(f"The {format} array {error} is missing.") from error
+
+    @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
         """Read what ``save`` wrote.
 
@@ -120,9 +136,9 @@ class SparseArray:
         files.save(path, self._stored, self._is_transposed)
 
     @property
-    def format(self) -> str:
+    def format(self) -> FormatName:
         """``"csr"``, ``"bsr"`` or ``"2:4"``; of the array before ``.T`` where it is a transpose."""
-        return self._stored.name
+        return cast(FormatName, self._stored.name)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -25,6 +25,7 @@ CUDA_TYPES = {
     mx.float16: "__half",
     mx.bfloat16: "__nv_bfloat16",
     mx.int32: "int32_t",
+    mx.uint16: "uint16_t",
     mx.uint32: "uint32_t",
 }
 # What stands before a kernel's header in mlx/backend/cuda/custom_kernel.cpp, as far as it is used.
@@ -44,7 +45,8 @@ METAL_STUB = """
 #define constant __attribute__((address_space(2)))
 #define threadgroup static __attribute__((address_space(3)))
 #define thread
-typedef unsigned int uint; typedef unsigned short ushort; typedef int int32_t; typedef long int64_t;
+typedef unsigned int uint; typedef unsigned short ushort; typedef ushort uint16_t;
+typedef int int32_t; typedef long int64_t;
 typedef unsigned int uint32_t; typedef _Float16 half; typedef half float16_t;
 typedef __bf16 bfloat16_t;
 struct uint2 { uint x, y; uint2(const device uint2&); uint2(const uint2&); };
@@ -68,9 +70,9 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES, ids=str)
+@pytest.fixture(params=[*CASES, "sparse"], ids=str)
 def launches(request, problem, monkeypatch):
-    """Kernels that an attention or a decode launches, with the inputs and types of each launch."""
+    """Kernels that a call launches, with the inputs and types of each launch."""
     seen = []
 
     def launch(self, inputs, **sizes):
@@ -79,6 +81,9 @@ def launches(request, problem, monkeypatch):
         return [mx.zeros(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
 
     monkeypatch.setattr(kernel.Kernel, "launch", launch)
+    if request.param == "sparse":
+        multiply_sparse()
+        return seen
     case = problem(**{"lengths": (1, 1_000)} | CASES[request.param])
     case.attend(return_lse=True)
     if case.q.shape[2] == 1:
@@ -95,6 +100,18 @@ def launches(request, problem, monkeypatch):
     return seen
 
 
+def multiply_sparse() -> None:
+    """Each sparse kernel, in each type."""
+    x = mx.zeros((3, 128), mx.bfloat16)
+    starts = mx.zeros(5, mx.int32)
+    for index, width in ((mx.uint16, 128), (mx.int32, 40_000)):
+        vector, entries = mx.zeros((1, width), mx.float16), mx.zeros(16, mx.float16)
+        kernels.csr_matmul(entries, mx.zeros(16, index), starts, vector)
+    kernels.csr_matmul(mx.zeros(16), mx.zeros(16, mx.uint16), starts, x.astype(mx.float32))
+    kernels.block_matmul(mx.zeros((9, 32, 32), mx.bfloat16), mx.zeros(9, mx.int32), starts, x)
+    kernels.two_four_matmul(mx.zeros((9, 64), mx.bfloat16), mx.zeros((9, 8), mx.uint16), x)
+
+
 def test_cuda_compiles(launches):
     for built, inputs, sizes in launches:
         text = cuda_source(built, [array.dtype for array in inputs], sizes["output_dtypes"])
@@ -104,7 +121,8 @@ def test_cuda_compiles(launches):
 def test_cuda_check_finds_a_mistake(launches):
     built, inputs, sizes = launches[0]
     text = cuda_source(built, [array.dtype for array in inputs], sizes["output_dtypes"])
-    assert "undefined" in nvrtc_log(text.replace("int split =", "int spilt ="))
+    name = "lane" if built.name == "csr_vector" else "split"
+    assert "undefined" in nvrtc_log(text.replace(f"int {name} =", "int another ="))
 
 
 def test_metal_parses(launches):

@@ -1,0 +1,44 @@
+"""Picture of the sparsity benchmark; needs matplotlib (the ``bench`` extra)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlx_backends.errors import MissingExtraError
+
+
+def draw_sparsity(figures: Mapping[str, Any], folder: Path) -> Path:
+    """Write one PNG: time and bytes of each system as a share of the dense product's.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "bench") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    time_axes, size_axes = figure.subplots(1, 2)
+    points = figures["points"]
+    dense_bytes = next(point["megabytes"] for point in points if point["system"] == "dense")
+    for system in dict.fromkeys(p["system"] for p in points if p["system"] != "dense"):
+        curve = sorted((p for p in points if p["system"] == system), key=lambda p: p["density"])
+        densities = [point["density"] for point in curve]
+        time_axes.plot(densities, [1 / p["speed_up"] for p in curve], marker="o", label=system)
+        shares = [point["megabytes"] / dense_bytes for point in curve]
+        size_axes.plot(densities, shares, marker="o", label=system)
+    _finish(time_axes, "time, dense product = 1")
+    _finish(size_axes, "bytes, dense matrix = 1")
+    size, device = figures["size"], figures["environment"]["device"]
+    figure.suptitle(f"{size} x {size} @ {figures['vectors']}, {figures['dtype']}, {device}")
+    path = folder / f"sparsity-{figures['vectors']}.png"
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _finish(axes: Any, label: str) -> None:
+    axes.axhline(1, color="black", linewidth=1)
+    axes.set(xscale="log", yscale="log", xlabel="density", ylabel=label)
+    axes.grid(alpha=0.3)
+    axes.legend()

@@ -24,21 +24,22 @@ _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
         re.compile(rf"^{_SUBJECT} (?P<v>{_THIRDS}) {_OBJECT}{_END}"),
         [
             ("o", "What does {s} {b}?"),
-            ("s", "(What|Which one) {v} {o}?"),
-            ("o", "(Please tell me what|Say what) {s} {v}."),
+            ("s", "(What|What|Which {k}) {v} {o}?"),
+            ("o", "(Please tell me what|Say what|Tell me what it is that) {s} {v}."),
             ("o", "What (is|gets) {bp} by {s}?"),
             ("s", "(What is (responsible for|used for) {bg}|What can {b}|By what is it possible to {b}|What (do I use|is there) to {b}) {o}?"),
         ],
     ),
     (
-        re.compile(rf"^(?P<s>`[^`]+`) (?P<o>(?P<v>{_THIRDS}) [^.;:()]{{5,80}}?)(?:\.$|; |: | \()"),
-        [("o", "What does {s} do?"), ("s", "(What|Which function|Which call) {o}?")],
+        re.compile(rf"^(?P<s>`[^`]+`) (?P<o>(?P<v>{_THIRDS}) (?P<rest>[^.;:()]{{5,80}}?))(?:\.$|; |: | \()"),
+        [("o", "What does {s} do?"), ("o", "What is {s} for?"), ("s", "(What|Which {k}|Which {k}) {o}?"), ("s", "(Is there {ak} that|What is the {k} that|Which is the {k} that) {o}?"),
+         ("s", "How do I {b} {rest}?"), ("s", "(What|Which {k}) do I (use|need|call) to {b} {rest}?")],
     ),
     (
         re.compile(rf"^{_SUBJECT} (?P<v>is|are) (?P<o>(?:a|an|the) (?:[^,.;:()]|\.(?=\w)){{3,90}}?)(?:\.$|, |; |: | \()"),
         [
             ("o", "What {v} {s}?"),
-            ("s", "(What|Which one) {v} {o}?"),
+            ("s", "(What|Which {k}|Which one) {v} {o}?"),
             ("o", "(How {v} {s} (defined|described)?|What is meant by {s}?|Define {s}.|What kind of thing {v} {s}?)"),
         ],
     ),
@@ -150,8 +151,14 @@ class Question:
     answer: str
 
     def render(self, rng: random.Random) -> str:
-        """Write the question."""
-        return grammar.capitalize(_COMPILED[self.rule][1][self.ask][1](rng, self.slots))
+        """Write the question; at times without what only narrows the thing asked about."""
+        kind = rng.choice(_kinds(self.slots.get("s", "")))
+        slots = {"k": kind, "ak": grammar.indefinite(kind), **self.slots}
+        for name in ("o", "rest"):
+            text = slots.get(name, "")
+            if text and text != self.answer and rng.random() < 0.4:
+                slots[name] = _without_tail(text)
+        return grammar.capitalize(_COMPILED[self.rule][1][self.ask][1](rng, slots))
 
 
 def questions(sentence: str) -> list[Question]:
@@ -188,6 +195,32 @@ def questions_after(before: str, sentence: str) -> list[Question]:
     return [item for item in found if item.answer in sentence and item.answer != subject["s"]]
 
 
+def _kinds(subject: str) -> tuple[str, ...]:
+    """What a subject may be called, by the look of its name."""
+    if not subject.startswith("`"):
+        words = re.findall(r"[a-z]{4,}", subject)
+        return (words[-1],) if words and " " in subject else ("one", "thing", "part")
+    name = subject.strip("`")
+    if name.startswith("-"):
+        return ("option", "flag", "switch")
+    if name.endswith(("Error", "Exception", "Warning")):
+        return ("error", "exception", "class")
+    if name.isupper():
+        return ("variable", "constant", "setting")
+    if name[:1].isupper():
+        return ("class", "type", "object")
+    return ("function", "method", "call", "option", "setting", "argument", "command", "parameter")
+
+
+def _without_tail(text: str) -> str:
+    """``the largest size of the cache in bytes`` -> ``the largest size of the cache``.
+
+    What would be short, and so could be said of others too, stays whole.
+    """
+    places = [match.start() for match in _TAIL.finditer(text) if match.start() >= _LEAST_REST]
+    return text[: places[-1]] if places else text
+
+
 def _is_vague(subject: str) -> bool:
     words = subject.lower().split()
     return words[0] in _BAD_SUBJECTS or bool(_BAD_WORDS & set(words))
@@ -198,5 +231,7 @@ def _verb_forms(third: str) -> dict[str, str]:
     return {"b": verb.base, "bp": verb.participle, "bg": verb.gerund} if verb else {"b": ""}
 
 
+_LEAST_REST = 24
+_TAIL = re.compile(r" (?:of|for|in|from|with|on|at|by|as|into|through|during|within|using) ")
 _PRONOUN = re.compile(r"(?:It|They) (?=[a-z])")
 _NAMED = re.compile(rf"^{_SUBJECT} (?:{_THIRDS}|is|are|can|must|should|may|will) ")

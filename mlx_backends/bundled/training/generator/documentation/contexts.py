@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mlx_backends.bundled.training.families import Fact
+from mlx_backends.bundled.training.generator.documentation.listings import Listings
 from mlx_backends.bundled.training.generator.documentation.sections import SECTIONS
 from mlx_backends.bundled.training.generator.documentation.writer import Ask, Section, Writer
 from mlx_backends.bundled.training.generator.facts import Facts
@@ -64,6 +65,7 @@ class Documentation:
         self._facts = facts
         self._passages = passages
         self._held_out = held_out
+        self._listings = Listings(self.rng, passages.corpus)
         self._page = _Page()
         self._uses = 0
 
@@ -90,7 +92,11 @@ class Documentation:
             blocks.append(" ".join(self._passages.real_sentences(rng.randint(1, 2))))
         asks: list[Ask] = []
         for maker in rng.choices(makers, weights, k=rng.randint(5, 9)):
-            section = maker(writer) if rng.random() < 0.85 else self._facts_section()
+            draw = rng.random()
+            if draw < 0.12:
+                section = self._listings.section()
+            else:
+                section = maker(writer) if draw < 0.87 else self._facts_section()
             blocks += self._headed(section)
             asks += section.asks
         return _Page.of(self._chunks(blocks), asks)
@@ -141,6 +147,11 @@ class Documentation:
                 if found:
                     question = rng.choice(found)
                     asks.append(Ask(question.render(rng), question.answer, sentence))
+        if rng.random() < 0.3:
+            section = self._listings.section()
+            place = rng.randint(0, len(blocks))
+            blocks[place:place] = section.blocks
+            asks += section.asks
         return _Page.of(self._chunks(blocks), asks)
 
     def _chunks(self, blocks: list[str]) -> list[str]:

@@ -106,7 +106,7 @@ _NEEDS = compile_patterns(
 _FEATURES = (
     "NVIDIA GPUs|CUDA graphics cards|cards by NVIDIA", "AMD GPUs|ROCm|cards by AMD", "Macs with Apple silicon|Apple chips|M-series Macs", "machines without a GPU|the CPU only|plain processors",
     "charts|plots|drawing figures", "reading PDF files|PDF support|PDFs", "the web server|serving over HTTP|the HTTP service", "the command line|the terminal program|the CLI", "development|contributors|working on the code",
-    "the documentation|building the manual|rendering the docs", "PostgreSQL|a Postgres database|storing data in Postgres", "Redis|a Redis cache|caching in Redis", "S3|object storage|cloud buckets", "metrics|Prometheus|monitoring",
+    "the documentation|building the manual|rendering the docs", "PostgreSQL|a Postgres database|storing data in Postgres", "Memcached|a Memcached server|caching in Memcached", "S3|object storage|cloud buckets", "metrics|Prometheus|monitoring",
     "running the tests|the test suite|tests", "speech|audio|sound files", "images|pictures|photos", "spreadsheets|Excel files|tables from Excel", "notebooks|Jupyter|interactive notebooks", "progress bars|a progress display|showing progress",
     "YAML files|YAML|configuration in YAML", "faster JSON|a quicker JSON parser|speeding JSON up", "encryption|encrypted files|cryptography", "mail|sending e-mail|SMTP", "maps|geographic data|GIS files", "time zones|zone data|local times",
     "type checking|static types|annotations", "benchmarks|measuring speed|performance tests", "tracing|OpenTelemetry|distributed traces", "Windows|Windows machines|Microsoft systems", "everything|all features|the whole lot",

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from mlx_backends.bench import engine, first_use, sparsity, step
+from mlx_backends.bench import agreement, engine, first_use, sparsity, step
 from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
 from mlx_backends.bench.record import Record, environment
+from mlx_backends.config import DType
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,10 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
     step.add_arguments(commands.add_parser("step", help="a decode step, taken apart"))
     facts = commands.add_parser("facts", help="what MLX does, where the design rests on it")
     facts.add_argument("--json", type=Path, help="write the figures here")
-    _add_first_use(commands.add_parser("first-use", help="where the time of first answers goes"))
     sparsity.add_arguments(
         commands.add_parser("sparsity", help="sparse products against the dense one")
     )
+    parser_of_agreement = commands.add_parser("agreement", help="this engine's tokens and mlx-lm's")
+    _add_model(parser_of_agreement)
+    parser_of_agreement.add_argument("--dtype", choices=get_args(DType), default="auto")
+    _add_model(commands.add_parser("first-use", help="where the time of first answers goes"))
     options = parser.parse_args(arguments)
     match options.command:
         case "kernels":
@@ -38,10 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
             return step.run(options, _report)
         case "facts":
             return _run_facts(options.json)
-        case "first-use":
-            return _run_first_use(options)
         case "sparsity":
             return sparsity.run(options, _report)
+        case "first-use" | "agreement":
+            return _run_on_model(options)
         case "adapters":
             return _run_adapters(options)
         case _:
@@ -53,7 +57,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", choices=tuple(engine.SUITES), help="default: by the device")
     parser.add_argument("--model", help="folder, Hub id or 'bundled', instead of random weights")
     parser.add_argument("--shape", action="append", choices=tuple(SHAPES), default=[])
-    parser.add_argument("--only", default="", help="part of the workloads' names, such as 'stream'")
+    parser.add_argument("--only", default="", help="workloads, such as 'stream' or 'stream|seen'")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plots", type=Path, help="write PNGs into this folder")
@@ -66,7 +70,7 @@ def _add_adapters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", type=Path, help="write a PNG into this folder")
 
 
-def _add_first_use(parser: argparse.ArgumentParser) -> None:
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--model", help="folder, Hub id or 'bundled'")
     parser.add_argument("--shape", choices=tuple(SHAPES), help="random weights instead")
@@ -125,13 +129,18 @@ def _run_facts(json_path: Path | None) -> int:
     return _report_all(facts.measure(), json_path)
 
 
-def _run_first_use(arguments: argparse.Namespace) -> int:
+def _run_on_model(arguments: argparse.Namespace) -> int:
+    """``first-use`` or ``agreement``, on a model's files."""
     shapes = (arguments.shape,) if arguments.shape else ()
     options = engine.Options(arguments.device, model=arguments.model, shapes=shapes)
     with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch:
         target = engine.first_target(options, Path(scratch))
-        steps = first_use.measure(target.folder, target.vocab_size, options.device)
-        return _report_all(steps, arguments.json)
+        where = (target.folder, target.vocab_size, options.device)
+        if arguments.command == "first-use":
+            return _report_all(first_use.measure(*where), arguments.json)
+        figures = {"model": target.name, "dtype": arguments.dtype}
+        figures |= agreement.measure(*where, arguments.dtype)
+        return _report_all([figures], arguments.json)
 
 
 def _report_all(figures: Iterable[dict[str, Any]], json_path: Path | None) -> int:

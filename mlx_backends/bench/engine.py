@@ -1,5 +1,6 @@
 """``bench engine``: this engine and mlx-lm on the same weights, round by round in turn."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -81,7 +82,7 @@ class Options:
         suite: Name of ``SUITES``; None is ``gpu`` or ``cpu``.
         model: Local folder, Hub id or ``bundled``, to measure instead of random weights.
         shapes: Names of ``SHAPES``; empty is the suite's.
-        only: Part of the names of the workloads to measure; empty is all.
+        only: Regular expression for the names of the workloads to measure; empty is all.
         rounds: Measured rounds; one more comes before them, to compile and to fill caches.
     """
 
@@ -102,11 +103,11 @@ def measure(options: Options) -> Iterator[Comparison]:
     is_gpu = uses_gpu(options)
     suite = SUITES[options.suite or ("gpu" if is_gpu else "cpu")]
     specs = _systems(is_gpu, options.device)
-    workloads = [workload for workload in suite.workloads if options.only in workload.name]
+    workloads = [workload for workload in suite.workloads if re.search(options.only, workload.name)]
     with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch:
         for target in _targets(suite, options, Path(scratch)):
             yield from _compare(target, specs, workloads, options.rounds)
-            if suite.has_pool_sweep and is_gpu and options.only in "pool":
+            if suite.has_pool_sweep and is_gpu and re.search(options.only, "pool"):
                 yield from _sweep_pool(target, options)
 
 

@@ -32,7 +32,7 @@ _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
     ),
     (
         re.compile(rf"^(?P<s>`[^`]+`) (?P<o>(?P<v>{_THIRDS}) (?P<rest>[^.;:()]{{5,80}}?))(?:\.$|; |: | \()"),
-        [("o", "What does {s} do?"), ("o", "What is {s} for?"), ("s", "(What|Which {k}|Which {k}) {o}?"), ("s", "(Is there {ak} that|What is the {k} that|Which is the {k} that) {o}?"),
+        [("o", "What does {s} do?"), ("s", "(What|Which {k}|Which {k}) {o}?"), ("o", "What is {s} for?"), ("s", "(Is there {ak} that|What is the {k} that|Which is the {k} that) {o}?"),
          ("s", "How do I {b} {rest}?"), ("s", "(What|Which {k}) do I (use|need|call) to {b} {rest}?")],
     ),
     (

@@ -3,6 +3,8 @@
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 
+from mlx_backends import registry
+from mlx_backends.config import EngineConfig
 from mlx_backends.langchain import ChatMLX
 from mlx_backends.text.grounding import REFUSAL, grounded_messages
 
@@ -11,6 +13,10 @@ REPORTS = [
     "The server in Rome keeps its log files for 14 days.",
     "The server in Lima prints the load of every worker when it is asked for its status.",
     "The backup of the server in Oslo begins at 02:30.",
+    "The owner of the server in Lima is the harbour office.",
+    "The server in Kyiv was moved to the second floor.",
+    "The server in Rome restarts on every first Monday.",
+    "The memory of the server in Kyiv is 64 GB.",
 ]
 QUESTION = "Which port does the server in Oslo listen on?"
 
@@ -19,7 +25,7 @@ def _asked_of(passages: list[str]) -> list[dict[str, str]]:
     return grounded_messages(QUESTION, passages)
 
 
-def main(model: str = "bundled") -> str:
+def main(model: str = "bundled") -> tuple[str, int]:
     llm = ChatMLX(model=model, temperature=0, max_tokens=48) | StrOutputParser()
     ask = RunnableLambda(_asked_of) | llm
     findings = ask.batch([[report] for report in REPORTS])
@@ -28,7 +34,9 @@ def main(model: str = "bundled") -> str:
     ]
     answer = ask.invoke(relevant)
     print(*findings, answer, sep="\n")
-    return answer
+    largest_batch = registry.get_engine(EngineConfig(model=model)).stats().largest_batch
+    print(f"{len(REPORTS)} reports; up to {largest_batch} were read in one step.")
+    return answer, largest_batch
 
 
 if __name__ == "__main__":

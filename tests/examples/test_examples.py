@@ -42,6 +42,14 @@ def check_many_at_once(result):
         assert str(8000 + 7 * index) in answer
 
 
+def check_fan_out(result):
+    answers, largest_batch = result
+    for index, answer in enumerate(answers):
+        assert answer.endswith(str(4_000 + index))
+    assert len(answers) == 16
+    assert largest_batch >= 8
+
+
 def check_structured_output(result):
     ticket, code, cited = result
     assert ticket.urgency in ("low", "high")
@@ -58,18 +66,26 @@ def check_sparse_matrix(sparse, result, dense):
     assert mx.allclose(result, dense @ matrix, atol=1e-3).item()
 
 
+def says(answers, *values):
+    return all(value in answer for value, answer in zip(values, answers, strict=True))
+
+
 CHECKS = {
     "custom_shader": lambda result: result[0].tolist() == result[1].tolist(),
     "engine_stream": lambda text: text.strip(),
     "exact_token_counts": lambda counts: len(counts) > 3 and max(counts) <= 100,
     "langchain_agent": lambda answer: "8080" in answer,
-    "langchain_map_reduce": lambda answer: "8080" in answer,
+    "langchain_map_reduce": lambda result: "8080" in result[0] and result[1] >= 4,
     "langchain_structured_output": lambda result: check_structured_output(result) is None,
     "langchain_retrieval": lambda answer: "8080" in answer,
     "llama_index_agent": lambda answer: "rain" in answer,
+    "llama_index_chat_engine": lambda result: says(result[0], "8080", "14") and result[1] == 4,
     "llama_index_citations": lambda sources: sources == ["logs.md"],
+    "llama_index_fan_out": lambda result: check_fan_out(result) is None,
+    "llama_index_router": lambda answers: says(answers, "[2] 8007", "[1] 14"),
     "llama_index_structured": lambda port: port == {"name": "Alder", "port": 8000},
     "llama_index_query_engine": lambda answer: "8080" in answer,
+    "llama_index_workflow": lambda answers: says(answers, "8080", "rain"),
     "many_at_once": lambda result: check_many_at_once(result) is None,
     "sparse_matrix": lambda result: check_sparse_matrix(*result) is None,
     "mock_engine": lambda answer: answer == "Paris.",

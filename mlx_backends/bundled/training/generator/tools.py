@@ -3,7 +3,7 @@
 import random
 
 from mlx_backends.bundled.training import chatml
-from mlx_backends.bundled.training.generator.everyday_tool import EverydayTool
+from mlx_backends.bundled.training.generator.everyday import EverydayTool
 from mlx_backends.bundled.training.generator.invented_tool import InventedTool
 from mlx_backends.bundled.training.generator.items import Conversation, Message
 from mlx_backends.bundled.training.generator.small_talk import PLAIN_SYSTEMS, SMALL_TALK

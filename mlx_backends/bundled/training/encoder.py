@@ -70,7 +70,7 @@ def train(run: Run, config: EncoderConfig = EncoderConfig()) -> None:  # noqa: B
     sets = evaluation_sets(run.folder, 500)
     model = SentenceEncoder(config)
     if run.resume:
-        model.load_state_dict(load_weights(run.resume / "encoder.safetensors"))
+        model.load_state_dict(load_weights(run.resume, "encoder"))
     model = model.to(run.device)
     forward = torch.compile(model) if run.device != "cpu" else model
     log_scale = nn.Parameter(torch.tensor(3.0, device=run.device))

@@ -62,10 +62,12 @@ def _row(step: int, elapsed: float, loss: float, feed: common.Feed) -> dict[str,
     }
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file as float32."""
+def load_weights(folder: Path, name: str) -> dict[str, Tensor]:
+    """Read what `save_weights` wrote, or else a model folder that ships, as float32."""
     from safetensors.torch import load_file
 
+    path = folder / f"{name}.safetensors"
+    path = path if path.is_file() else folder / "model.safetensors"
     return {name: tensor.float() for name, tensor in load_file(path).items()}
 
 

@@ -3,7 +3,7 @@
 import bisect
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from mlx_backends.bundled.training.recall import unwrapped
 
 QUESTION_LENGTH = 48
 # Passage length in tokens -> how often a batch has it.
-LENGTH_WEIGHTS = {64: 0.45, 160: 0.35, 320: 0.14, 512: 0.06}
+LENGTH_WEIGHTS = {64: 0.3, 160: 0.25, 320: 0.39, 512: 0.06}
+# Share of questions that mark no code, as most people write them.
+_UNMARKED = 0.5
 
 
 @dataclass(slots=True)
@@ -127,9 +129,22 @@ def draw_context(generator: Generator, length: int) -> Context:
         return generator.context(rng.randint(4, 10), real=0.7, filler=0.1)
     if length <= 160:
         return generator.context(rng.randint(4, 12), real=0.8, filler=0.9)
+    if length <= 320 and rng.random() < 0.7:
+        return _unmarked(generator, generator.documentation_context(real=rng.random() < 0.4))
     if rng.random() < 0.4:
         return generator.prose_context(rng.randint(4, 8))
     return generator.long_context()
+
+
+def _unmarked(generator: Generator, context: Context) -> Context:
+    """Take the backticks out of some questions."""
+    items = [
+        replace(item, question=item.question.replace("`", ""))
+        if generator.rng.random() < _UNMARKED
+        else item
+        for item in context.items
+    ]
+    return replace(context, items=items)
 
 
 def encode_rows(

@@ -141,10 +141,10 @@ def train(run: Run, config: EncoderConfig = EncoderConfig()) -> None:  # noqa: B
     )
     sets = evaluation_sets(run.folder, run.eval_items)
     encoder = SentenceEncoder(config)
-    encoder.load_state_dict(load_weights(bundled.path("encoder") / "model.safetensors"))
+    encoder.load_state_dict(load_weights(bundled.path("encoder"), "encoder"))
     model = CrossEncoder(config)
     if run.resume:
-        model.load_state_dict(load_weights(run.resume / "reranker.safetensors"))
+        model.load_state_dict(load_weights(run.resume, "reranker"))
     else:
         model.bert.load_state_dict(encoder.state_dict(), strict=False)
     encoder, model = encoder.to(run.device).eval(), model.to(run.device)

@@ -3,24 +3,28 @@
 On a CPU the blocks of a run are one view of the pool, which attention reads without a gather.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-# Room that a new run leaves for the sequence before it, where there is so much.
-_SPARE_BLOCKS = 64
+# Most blocks that a new run leaves free before it.
+_MAX_GAP = 64
 
 
 class FreeRuns:
-    """A set of free block ids. ``add`` and ``take`` cost O(1) a block.
+    """A set of free block ids, given out from the lowest on.
+
+    So a pool that grows up to the highest id in use stays small.
 
     Runs are kept in buckets by the bit length of their size ("segregated fits", Wilson et al. 1995,
-    Dynamic Storage Allocation), so that a run within a factor two of the largest is found at once.
+    Dynamic Storage Allocation), each in the order of ids, so that the lowest of those that are
+    surely large enough is found at once.
     """
 
     def __init__(self, num_blocks: int) -> None:
         self._size = 0
         self._length_of: dict[int, int] = {}  # first id -> length
         self._start_of: dict[int, int] = {}  # id after the last -> first id
-        self._buckets: list[dict[int, None]] = [{} for _ in range(num_blocks.bit_length() + 1)]
+        self._buckets: list[list[int]] = [[] for _ in range(num_blocks.bit_length() + 1)]
         self._add_run(0, num_blocks)
 
     def __len__(self) -> int:
@@ -46,19 +50,19 @@ class FreeRuns:
         Args:
             count: How many.
             after: The sequence's last block; the ids go on from it where they can.
-            room: Blocks that the sequence will need soon. A new run leaves a gap after the run
-                before it, so that the sequence there can grow too, and no larger one: a pool that
-                grows up to the highest id in use stays small.
+            room: Blocks that the sequence will need in all, these included. What it lacks of them
+                is left free before a new run too: for the sequence there, taken to be alike.
         """
         taken: list[int] = []
         if after is not None and after + 1 in self._length_of:
             taken += self._cut(after + 1, 0, count)
         while len(taken) < count:
-            start = self._start_of_large_run()
             missing = count - len(taken)
-            spare = max(0, self._length_of[start] - max(room, missing)) // 2
-            offset = min(max(room, _SPARE_BLOCKS), spare) if start else 0
-            taken += self._cut(start, offset, missing)
+            room = max(room, missing)
+            gap = min(room - missing, _MAX_GAP)
+            start = self._start_of_run(gap + room)
+            spare = max(0, self._length_of[start] - room)
+            taken += self._cut(start, min(gap, spare) if start else 0, missing)
         return taken
 
     def check_integrity(self) -> None:
@@ -74,9 +78,13 @@ class FreeRuns:
         assert sum(map(len, self._buckets)) == len(self._length_of), "a bucket holds a stale run"
         assert self._size == sum(self._length_of.values()), "the count of free blocks is wrong"
 
-    def _start_of_large_run(self) -> int:
-        bucket = next(bucket for bucket in reversed(self._buckets) if bucket)
-        return next(iter(bucket))
+    def _start_of_run(self, length: int) -> int:
+        """The lowest run that surely holds so many blocks, or one of the largest."""
+        surely = (length - 1).bit_length() + 1
+        starts = [bucket[0] for bucket in self._buckets[surely:] if bucket]
+        if starts:
+            return min(starts)
+        return next(bucket[0] for bucket in reversed(self._buckets) if bucket)
 
     def _cut(self, start: int, offset: int, count: int) -> list[int]:
         """Take up to ``count`` ids out of the run at ``start``, ``offset`` blocks into it."""
@@ -91,12 +99,13 @@ class FreeRuns:
             return
         self._length_of[start] = length
         self._start_of[start + length] = start
-        self._buckets[length.bit_length()][start] = None
+        insort(self._buckets[length.bit_length()], start)
         self._size += length
 
     def _remove_run(self, start: int) -> int:
         length = self._length_of.pop(start)
         del self._start_of[start + length]
-        del self._buckets[length.bit_length()][start]
+        bucket = self._buckets[length.bit_length()]
+        del bucket[bisect_left(bucket, start)]
         self._size -= length
         return length

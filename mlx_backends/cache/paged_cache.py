@@ -61,7 +61,8 @@ class PagedCache:
         layer: Index of the layer in the pool.
         forward_pass: What stores and attends.
         window: Tokens that the layer's own cache would keep; None is all.
-        last: Index of the last new token; those after it are padding.
+        last: Index of the last new token; those after it are padding. Where every token is a row of
+            its own, (n,) int32 of the rows whose logits are wanted.
 
     Attributes:
         last: As above.
@@ -70,7 +71,11 @@ class PagedCache:
     __slots__ = ("_forward_pass", "_layer", "_window", "last")
 
     def __init__(
-        self, layer: int, forward_pass: ForwardPass, window: int | None = None, last: int = -1
+        self,
+        layer: int,
+        forward_pass: ForwardPass,
+        window: int | None = None,
+        last: int | mx.array = -1,
     ) -> None:
         self._layer = layer
         self._forward_pass = forward_pass

@@ -1,8 +1,8 @@
 """Forward passes on a CPU: ordinary operations, evaluated step by step.
 
-A row's new keys and values are written into the pool by slices, which MLX does in place when
-nothing else holds the array: so the pool's list is its only owner, and every step is evaluated
-before the next is built (docs/architecture.md).
+New keys and values are written into the pool by slices, which MLX does in place when nothing else
+holds the array: so the pool's list is its only owner, every step is evaluated before the next is
+built, and a layer writes all rows before it reads any (docs/architecture.md).
 """
 
 from collections.abc import Sequence as Seq
@@ -16,8 +16,8 @@ from mlx_backends.kernels.host_attention import attend
 _MIN_SCATTER_ROWS = 3
 
 
-class HostPass:
-    """Some new tokens of each row, the same number in all rows.
+class RowGroup:
+    """Rows with the same number of new tokens.
 
     Args:
         pool: Where keys and values are.
@@ -36,8 +36,103 @@ class HostPass:
             pool.slots(ids, start, start + length)
             for ids, start in zip(block_ids, starts, strict=True)
         ]
-        self._slot_array = _slot_array(self._slots) if len(starts) >= _MIN_SCATTER_ROWS else None
-        self.offset = starts[0] if len(starts) == 1 else mx.array(list(starts), mx.int32)
+        is_scattered = length == 1 and len(starts) >= _MIN_SCATTER_ROWS
+        self._slot_array = _slot_array(self._slots) if is_scattered else None
+        self.starts = starts
+        self.length = length
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.starts) * self.length
+
+    @property
+    def positions(self) -> list[int]:
+        """Of all new tokens, row by row."""
+        return [start + index for start in self.starts for index in range(self.length)]
+
+    def store(self, pool: mx.array, rows: mx.array) -> None:
+        """Write ``rows`` (B, H, L, D) into ``pool`` (H, num_slots, D)."""
+        if self._slot_array is not None:
+            pool[:, self._slot_array] = rows.squeeze(2).swapaxes(0, 1)
+            return
+        for row, runs in enumerate(self._slots):
+            done = 0
+            for first, end in runs:
+                pool[:, first:end] = rows[row, :, done : done + end - first]
+                done += end - first
+
+    def attend(
+        self,
+        layer: int,
+        queries: mx.array,
+        *,
+        scale: float,
+        window: int | None,
+        soft_cap: float | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """Attention to what a layer stored. Shapes: (B, Hq, L, D) -> (B, Hq, L, Dv)."""
+        return attend(
+            queries,
+            self._pool.keys[layer],
+            self._pool.values[layer],
+            self._block_ids,
+            self._context_lens,
+            block_size=self._pool.block_size,
+            scale=scale,
+            window=window,
+            soft_cap=soft_cap,
+            sinks=sinks,
+        )
+
+    def folded(self, tokens: mx.array) -> mx.array:
+        """Tokens that are rows of their own, as the rows of this group.
+
+        Shapes: (B * L, H, 1, D) -> (B, H, L, D).
+        """
+        if self.length == 1:
+            return tokens
+        _, heads, _, width = tokens.shape
+        return tokens.reshape(-1, self.length, heads, width).swapaxes(1, 2)
+
+    def unfolded(self, rows: mx.array) -> mx.array:
+        """The other way. Shapes: (B, H, L, D) -> (B * L, H, 1, D)."""
+        if self.length == 1:
+            return rows
+        _, heads, _, width = rows.shape
+        return rows.swapaxes(1, 2).reshape(-1, heads, 1, width)
+
+
+class HostPass:
+    """New tokens of some rows.
+
+    The model sees rows of one length as a batch (B, L). If there are several groups, every token is
+    a row of its own, (T, 1), group after group: so all of them are one product in every layer, and
+    no token is padding.
+
+    Args:
+        pool: Where keys and values are.
+        groups: Rows, at least one.
+
+    Attributes:
+        offset: As in ``cache.paged_cache.ForwardPass``.
+    """
+
+    def __init__(self, pool: KVPool, groups: Seq[RowGroup]) -> None:
+        self._pool = pool
+        self._groups = groups
+        self.offset: int | mx.array
+        if len(groups) > 1:
+            self.offset = mx.array([p for group in groups for p in group.positions], mx.int32)
+        elif len(starts := groups[0].starts) > 1:
+            self.offset = mx.array(list(starts), mx.int32)
+        else:
+            self.offset = starts[0]
+
+    def tokens(self, token_ids: Seq[int]) -> mx.array:
+        """All new tokens, group after group, in the shape that the model is to see."""
+        length = self._groups[0].length if len(self._groups) == 1 else 1
+        return mx.array(list(token_ids), mx.int32).reshape(-1, length)
 
     def attend(
         self,
@@ -52,35 +147,35 @@ class HostPass:
         sinks: mx.array | None = None,
     ) -> mx.array:
         """As in ``cache.paged_cache.ForwardPass``."""
-        self._store(self._pool.keys[layer], keys)
-        self._store(self._pool.values[layer], values)
-        out = attend(
-            queries,
-            self._pool.keys[layer],
-            self._pool.values[layer],
-            self._block_ids,
-            self._context_lens,
-            block_size=self._pool.block_size,
-            scale=scale,
-            window=window,
-            soft_cap=soft_cap,
-            sinks=sinks,
-        )
+        for group, new_keys, new_values in zip(
+            self._groups, self._split(keys), self._split(values), strict=True
+        ):
+            group.store(self._pool.keys[layer], new_keys)
+            group.store(self._pool.values[layer], new_values)
+        outs = [
+            group.attend(layer, rows, scale=scale, window=window, soft_cap=soft_cap, sinks=sinks)
+            for group, rows in zip(self._groups, self._split(queries), strict=True)
+        ]
+        out = self._joined(outs)
         # This layer computes while Python builds the next one.
         mx.async_eval(out)
         return out
 
-    def _store(self, pool: mx.array, rows: mx.array) -> None:
-        """Write ``rows`` (B, H, L, D) into ``pool`` (H, num_slots, D)."""
-        if self._slot_array is not None:
-            heads, width = rows.shape[1], rows.shape[3]
-            pool[:, self._slot_array] = rows.transpose(1, 0, 2, 3).reshape(heads, -1, width)
-            return
-        for row, runs in enumerate(self._slots):
-            done = 0
-            for first, end in runs:
-                pool[:, first:end] = rows[row, :, done : done + end - first]
-                done += end - first
+    def _split(self, tokens: mx.array) -> list[mx.array]:
+        """Each group's rows of what the model made of the tokens."""
+        if len(self._groups) == 1:
+            return [tokens]
+        parts, start = [], 0
+        for group in self._groups:
+            parts.append(group.folded(tokens[start : start + group.num_tokens]))
+            start += group.num_tokens
+        return parts
+
+    def _joined(self, rows: list[mx.array]) -> mx.array:
+        if len(rows) == 1:
+            return rows[0]
+        pairs = zip(self._groups, rows, strict=True)
+        return mx.concatenate([group.unfolded(part) for group, part in pairs])
 
 
 def _slot_array(rows: Seq[Seq[tuple[int, int]]]) -> mx.array:

@@ -13,7 +13,7 @@ import mlx.core as mx
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.drawing import Drawing
-from mlx_backends.engine.host_pass import HostPass
+from mlx_backends.engine.host_pass import HostPass, RowGroup
 from mlx_backends.engine.launched import Launched
 from mlx_backends.engine.runner import RunnerStats
 from mlx_backends.engine.scheduler import PrefillChunk
@@ -76,48 +76,57 @@ class HostRunner:
 
     def prefill(self, chunk: PrefillChunk) -> Launched | None:
         """As in ``Runner``."""
-        sequence = chunk.sequence
-        tokens = sequence.token_ids[chunk.start : chunk.stop]
-        with use_device(self._device):
-            logits = self._forward([tokens], [sequence.block_ids], [chunk.start])
-            if not chunk.is_last:
-                mx.eval(self._pool.arrays)
-                return None
-            return self._finished(self._drawing.draw(logits, [sequence]))
+        return self.run([chunk], [])
 
     def decode(self, sequences: Seq[Sequence]) -> Launched:
         """As in ``Runner``."""
-        tokens = [[sequence.last_token_id] for sequence in sequences]
-        block_ids = [sequence.block_ids for sequence in sequences]
-        starts = [sequence.num_computed_tokens - 1 for sequence in sequences]
+        launched = self.run([], sequences)
+        assert launched is not None
+        return launched
+
+    def run(self, prefill: Seq[PrefillChunk], decode: Seq[Sequence]) -> Launched | None:
+        """As in ``PackingRunner``."""
+        drawing = [*decode, *(chunk.sequence for chunk in prefill if chunk.is_last)]
         with use_device(self._device):
-            logits = self._forward(tokens, block_ids, starts)
-            return self._finished(self._drawing.draw(logits, sequences))
+            logits = self._forward(prefill, decode)
+            launched = self._drawing.draw(logits, drawing) if drawing else None
+            mx.eval(launched.arrays if launched else [], self._pool.arrays)
+        return launched
 
     def free(self, sequence: Sequence) -> None:
         """As in ``Runner``: all is in the pool."""
 
-    def _forward(
-        self, tokens: Seq[Seq[int]], block_ids: Seq[Seq[int]], starts: Seq[int]
-    ) -> mx.array:
-        """Logits after the last token of each row. Shapes: (B, L) tokens -> (B, V)."""
-        length = len(tokens[0])
+    def _forward(self, prefill: Seq[PrefillChunk], decode: Seq[Sequence]) -> mx.array:
+        """Logits of the sequences that draw, those that decode first. Shapes: returns (n, V)."""
+        groups, token_ids, last_rows = [], [], list(range(len(decode)))
+        if decode:
+            starts = [sequence.num_computed_tokens - 1 for sequence in decode]
+            groups.append(self._group([sequence.block_ids for sequence in decode], starts, 1))
+            token_ids += [sequence.last_token_id for sequence in decode]
+        for chunk in prefill:
+            length = chunk.stop - chunk.start
+            groups.append(self._group([chunk.sequence.block_ids], [chunk.start], length))
+            token_ids += chunk.sequence.token_ids[chunk.start : chunk.stop]
+            last_rows += [len(token_ids) - 1] if chunk.is_last else []
+        forward_pass = HostPass(self._pool, groups)
+        is_one_batch = len(groups) == 1 or not last_rows
+        last = -1 if is_one_batch else mx.array(last_rows, mx.int32)
+        with one_position():
+            logits = self._model(
+                forward_pass.tokens(token_ids), cache=self._plan.caches(forward_pass, last)
+            )
+        # A model whose body is not known gives those of every row.
+        is_whole = not is_one_batch and logits.shape[0] > len(last_rows)
+        return logits[last, -1] if is_whole else logits[:, -1]
+
+    def _group(self, block_ids: Seq[Seq[int]], starts: Seq[int], length: int) -> RowGroup:
         size = self._pool.block_size
         self._hold(
             block_id
             for ids, start in zip(block_ids, starts, strict=True)
             for block_id in ids[start // size : -(-(start + length) // size)]
         )
-        forward_pass = HostPass(self._pool, block_ids, starts, length)
-        with one_position():
-            logits = self._model(
-                mx.array([list(row) for row in tokens]), cache=self._plan.caches(forward_pass)
-            )
-        return logits[:, -1]
-
-    def _finished(self, launched: Launched) -> Launched:
-        mx.eval(launched.arrays, self._pool.arrays)
-        return launched
+        return RowGroup(self._pool, block_ids, starts, length)
 
     def _hold(self, block_ids: Iterable[int]) -> None:
         """Let the pool hold these blocks; it doubles, as far as it may."""

@@ -19,7 +19,7 @@ from mlx_backends.engine.drawing import needs_host
 from mlx_backends.engine.interface import EngineStats
 from mlx_backends.engine.launched import Launched, StepResult
 from mlx_backends.engine.output import take_in
-from mlx_backends.engine.runner import Runner
+from mlx_backends.engine.runner import PackingRunner, Runner
 from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.engine.step import Step
@@ -27,6 +27,7 @@ from mlx_backends.errors import MemoryLimitError, MLXBackendsError, NumericalErr
 from mlx_backends.text.tokenizer import Tokenizer
 
 T = TypeVar("T")
+_Piece = tuple[Seq[Sequence], Callable[[], Launched | None]]
 
 
 class Loop:
@@ -39,6 +40,7 @@ class Loop:
     def __init__(self, scheduler: Scheduler, runner: Runner, tokenizer: Tokenizer) -> None:
         self._scheduler = scheduler
         self._runner = runner
+        self._packing = runner if isinstance(runner, PackingRunner) else None
         self._tokenizer = tokenizer
         self._counters = Counters()
         self._live: set[Sequence] = set()
@@ -103,19 +105,23 @@ class Loop:
         return launched
 
     def _launch(self, step: Step) -> list[Launched]:
-        launched: list[Launched | None] = []
-        runner = self._runner
         if step.copies:
             sequences = [chunk.sequence for chunk in step.prefill]
-            self._guarded(sequences, lambda: runner.copy_blocks(step.copies))
-        for chunk in step.prefill:
-            if chunk.sequence in self._live:
-                launched.append(
-                    self._guarded([chunk.sequence], lambda chunk=chunk: runner.prefill(chunk))
-                )
-        if step.decode:
-            launched.append(self._guarded(step.decode, lambda: runner.decode(step.decode)))
+            self._guarded(sequences, lambda: self._runner.copy_blocks(step.copies))
+        launched = [self._guarded(*piece) for piece in self._pieces(step)]
         return [one for one in launched if one is not None]
+
+    def _pieces(self, step: Step) -> list[_Piece]:
+        """What to compute; a fault ends the sequences of its piece."""
+        chunks = [chunk for chunk in step.prefill if chunk.sequence in self._live]
+        packing = self._packing
+        if packing is not None:
+            sequences = [*step.decode, *(chunk.sequence for chunk in chunks)]
+            return [(sequences, partial(packing.run, chunks, step.decode))] if sequences else []
+        pieces: list[_Piece] = [([c.sequence], partial(self._runner.prefill, c)) for c in chunks]
+        if step.decode:
+            pieces.append((step.decode, partial(self._runner.decode, step.decode)))
+        return pieces
 
     def _collect(self) -> None:
         """Wait for the tokens that were launched, and give each to its sequence."""

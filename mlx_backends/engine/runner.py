@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.launched import Launched
@@ -61,4 +61,13 @@ class Runner(Protocol):
 
     def free(self, sequence: Sequence) -> None:
         """Drop what is held for a sequence outside the KV pool."""
+        ...
+
+
+@runtime_checkable
+class PackingRunner(Runner, Protocol):
+    """A runner that computes a whole step in one pass: weights are read once for all its rows."""
+
+    def run(self, prefill: Seq[PrefillChunk], decode: Seq[Sequence]) -> Launched | None:
+        """Compute the chunks, and draw a token for each sequence that is due one."""
         ...

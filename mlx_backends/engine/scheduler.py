@@ -21,6 +21,9 @@ from mlx_backends.cache.prefix_cache import BlockCopy, PrefixCache
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.engine.step import PrefillChunk, Step
 
+# Tokens for which a sequence's blocks are laid side by side, if it may still get so many.
+_ROOM = 512
+
 
 class Scheduler:
     """Two queues, each best first: sequences that wait, and running ones, which hold blocks.
@@ -247,7 +250,7 @@ class Scheduler:
         return True
 
     def _reserve(self, sequence: Sequence, num_tokens: int) -> bool:
-        room = min(sequence.max_kv_tokens, len(sequence.token_ids) + 1)
+        room = min(sequence.max_kv_tokens, len(sequence.token_ids) + _ROOM)
         return self.blocks.reserve(sequence.table, num_tokens, room=room)
 
     def _preempt(self, sequence: Sequence) -> None:

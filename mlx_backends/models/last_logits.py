@@ -3,7 +3,8 @@
 mlx-lm's models multiply every position by the head. For a chunk of 2,048 tokens and 151,936 words
 that is a gigabyte that nobody reads. The body of a model (all of it but the head) is given a
 subclass that passes on its last position, so every family's own head and scaling stay in use. Where
-a paged pass ends with padding, its caches say which position is the last.
+a paged pass ends with padding, its caches say which position is the last; where every token is a
+row of its own, which rows are.
 """
 
 from typing import Any
@@ -34,10 +35,10 @@ class _LastPosition(nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> mx.array:
         hidden: mx.array = super().__call__(*args, **kwargs)
         last = _last_position([*args, *kwargs.values()])
-        return hidden[:, last : last + 1 or None]
+        return hidden[last] if isinstance(last, mx.array) else hidden[:, last : last + 1 or None]
 
 
-def _last_position(arguments: list[Any]) -> int:
+def _last_position(arguments: list[Any]) -> int | mx.array:
     """What the caches among a body's arguments say; by default the last of all."""
     for argument in arguments:
         if isinstance(argument, list) and argument and isinstance(argument[0], PagedCache):

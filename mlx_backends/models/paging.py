@@ -59,7 +59,7 @@ class PagingPlan:
     vocab_size: int
     is_tested: bool
 
-    def caches(self, forward_pass: ForwardPass, last: int = -1) -> list[PagedCache]:
+    def caches(self, forward_pass: ForwardPass, last: int | mx.array = -1) -> list[PagedCache]:
         """What to give the model as its cache for one pass; ``last`` as in ``PagedCache``."""
         return [
             PagedCache(index, forward_pass, layer.window, last)

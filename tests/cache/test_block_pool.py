@@ -29,8 +29,8 @@ def test_free_runs_are_a_set(num_blocks, operations):
 
 def test_a_sequence_goes_on_where_it_ended():
     runs = FreeRuns(100)
-    first = runs.take(4, after=None, room=4)
-    other = runs.take(4, after=None, room=4)
+    first = runs.take(4, after=None, room=14)
+    other = runs.take(4, after=None, room=14)
     more = runs.take(10, after=first[-1], room=14)
     assert first + more == list(range(first[0], first[0] + 14))
     assert not set(other) & set(more)
@@ -39,11 +39,21 @@ def test_a_sequence_goes_on_where_it_ended():
 def test_sequences_that_grow_side_by_side_stay_in_one_run():
     """32 sequences decode in turn; each finds the block after its own."""
     runs = FreeRuns(4_096)
-    tables = [runs.take(3, after=None, room=4) for _ in range(32)]
+    tables = [runs.take(3, after=None, room=43) for _ in range(32)]
     for _ in range(40):
         for table in tables:
             table += runs.take(1, after=table[-1], room=1)
     assert [table == list(range(table[0], table[0] + 43)) for table in tables] == [True] * 32
+
+
+def test_ids_come_from_the_low_end_again_and_again():
+    """Requests come and go; the highest id in use, which a pool grows to, does not creep."""
+    runs = FreeRuns(4_096)
+    for _ in range(100):
+        tables = [runs.take(9, after=None, room=12) for _ in range(8)]
+        assert max(map(max, tables)) < 8 * 12 * 2
+        for block_id in (block_id for table in tables for block_id in table):
+            runs.add(block_id)
 
 
 def test_a_prompt_of_the_whole_pool_is_one_run():

@@ -6,6 +6,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_backends.engine.launched import NOT_FINITE
+from mlx_backends.engine.runner import PackingRunner
 from mlx_backends.errors import NumericalError
 
 from .conftest import MODES, collect, greedy, prompts_of, together
@@ -45,10 +46,12 @@ def test_the_urgent_one_is_not_the_one_that_waits(make_engine, reference, mode):
 def spoil_at(engine, request_id, num_tokens):
     """After so many tokens of a request, ruin the KV entries it wrote and make its logits bad."""
     runner = engine._loop._runner
-    decode, pool = runner.decode, runner._pool
+    name = "run" if isinstance(runner, PackingRunner) else "decode"
+    compute, pool = getattr(runner, name), runner._pool
 
-    def faulty(sequences):
-        launched = decode(sequences)
+    def faulty(*work):
+        launched = compute(*work)
+        sequences = launched.sequences if launched else ()
         rows = [row for row, s in enumerate(sequences) if s.request_id == request_id]
         if not rows or len(sequences[rows[0]].output_token_ids) < num_tokens:
             return launched
@@ -61,7 +64,7 @@ def spoil_at(engine, request_id, num_tokens):
         token_ids[rows[0]] = NOT_FINITE
         return dataclasses.replace(launched, token_ids=token_ids)
 
-    runner.decode = faulty
+    setattr(runner, name, faulty)
 
 
 @pytest.mark.parametrize("mode", MODES)

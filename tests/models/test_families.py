@@ -18,6 +18,7 @@ from mlx_backends.engine.device_runner import DeviceRunner
 from mlx_backends.engine.fallback_runner import FallbackRunner
 from mlx_backends.engine.host_runner import HostRunner
 from mlx_backends.engine.pool_access import PlainAccess
+from mlx_backends.engine.runner import PackingRunner
 from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.self_check import check_against_own_caches
 from mlx_backends.engine.sequence import Sequence
@@ -88,8 +89,11 @@ def generate(runner, prompts, *, chunk=1_000, blocks=None):
     while scheduler.has_unfinished:
         step = scheduler.schedule()
         runner.copy_blocks(step.copies)
-        launched = [runner.prefill(chunk) for chunk in step.prefill]
-        launched += [runner.decode(step.decode)] if step.decode else []
+        if isinstance(runner, PackingRunner):
+            launched = [runner.run(step.prefill, step.decode)]
+        else:
+            launched = [runner.prefill(chunk) for chunk in step.prefill]
+            launched += [runner.decode(step.decode)] if step.decode else []
         for one in filter(None, launched):
             for sequence, result in zip(one.sequences, one.results(), strict=True):
                 sequence.append(result.token_id)

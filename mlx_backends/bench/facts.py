@@ -1,7 +1,8 @@
 """``bench facts``: what MLX does on this GPU, where the engine's design rests on it.
 
-Quantized products with rows as a batch and as one matrix, layers with one input apart and as one
-product, attention at lengths that were never seen, and what one small operation costs the host.
+Quantized products with rows as a batch, as one matrix and of unpacked weights, layers with one input
+apart and as one product, attention at lengths that were never seen, and what one small operation
+costs the host.
 """
 
 import statistics
@@ -27,7 +28,9 @@ def measure() -> Iterator[dict[str, Any]]:
         weight = _quantized(inner, outer)
         for rows in _ROWS:
             fact: dict[str, Any] = {"fact": "product", "inner": inner, "outer": outer, "rows": rows}
-            fact["one matrix, us"] = _microseconds(_product(weight), mx.ones((1, rows, inner)))
+            x = mx.ones((1, rows, inner))
+            fact["one matrix, us"] = _microseconds(_product(weight), x)
+            fact["unpacked first, us"] = _microseconds(_unpacking_product(weight), x)
             if rows <= _LARGEST_BATCH:
                 fact["a batch, us"] = _microseconds(_product(weight), mx.ones((rows, 1, inner)))
             yield fact
@@ -47,6 +50,11 @@ def _quantized(inner: int, outer: int) -> list[mx.array]:
 def _product(weight: list[mx.array]) -> Callable[[mx.array], mx.array]:
     codes, scales, biases = weight
     return lambda x: mx.quantized_matmul(x, codes, scales=scales, biases=biases)
+
+
+def _unpacking_product(weight: list[mx.array]) -> Callable[[mx.array], mx.array]:
+    codes, scales, biases = weight
+    return lambda x: x @ mx.dequantize(codes, scales, biases).T
 
 
 def _microseconds(function: Callable[[mx.array], mx.array], x: mx.array) -> float:

@@ -51,6 +51,7 @@ class MLXBackends:
             "cached prompt tokens": after.cached_tokens - before.cached_tokens,
             "decode steps compiled": after.traces - before.traces,
             "operations a decode step": after.operations,
+            "planned memory, GiB": after.planned_bytes / 2**30,
         }
         return Run(timings, _num_tokens(prompts), mx.get_peak_memory(), details)
 

@@ -125,7 +125,8 @@ def _paged_loop(
     runner = make_runner(loaded, plan, memory, config.cache.kv_dtype, files.tokenizer.eos_token_ids)
     if config.warm_up:
         runner.warm_up(config.max_num_seqs, files.context_window)
-    return _loop(blocks, runner, files, config, tile=_tile(loaded.device))
+    tile, planned_bytes = _tile(loaded.device), memory.total_bytes
+    return _loop(blocks, runner, files, config, tile=tile, planned_bytes=planned_bytes)
 
 
 def make_runner(
@@ -179,7 +180,13 @@ def _tile(device: mx.Device) -> int:
 
 
 def _loop(
-    blocks: PrefixCache, runner: Runner, files: ModelFiles, config: EngineConfig, *, tile: int = 1
+    blocks: PrefixCache,
+    runner: Runner,
+    files: ModelFiles,
+    config: EngineConfig,
+    *,
+    tile: int = 1,
+    planned_bytes: int = 0,
 ) -> Loop:
     assert config.prefill_chunk_size is not None
     scheduler = Scheduler(
@@ -188,7 +195,7 @@ def _loop(
         prefill_chunk_size=config.prefill_chunk_size,
         tile=tile,
     )
-    return Loop(scheduler, runner, files.tokenizer)
+    return Loop(scheduler, runner, files.tokenizer, planned_bytes=planned_bytes)
 
 
 def _model_shape(loaded: LoadedModel, plan: PagingPlan) -> ModelShape:

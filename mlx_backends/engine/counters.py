@@ -37,7 +37,9 @@ class Counters:
             if chunk.is_last and chunk.sequence.num_preemptions == 0:
                 self.cached_tokens += chunk.sequence.num_cached_tokens
 
-    def stats(self, scheduler: Scheduler, runner: RunnerStats) -> EngineStats:
+    def stats(
+        self, scheduler: Scheduler, runner: RunnerStats, planned_bytes: int = 0
+    ) -> EngineStats:
         """The sums so far, and what scheduler and runner hold now."""
         blocks = scheduler.blocks
         return EngineStats(
@@ -61,6 +63,7 @@ class Counters:
             blocks_cached=blocks.num_cached,
             cache_bytes=blocks.num_in_use * runner.bytes_per_block,
             pool_bytes=runner.pool_bytes,
+            planned_bytes=planned_bytes,
             traces=runner.traces,
             compile_s=runner.compile_s,
             operations=runner.operations,

@@ -37,6 +37,8 @@ class EngineStats:
         blocks_cached: Blocks that prompts can find by their beginning, in use or not.
         cache_bytes: Bytes of the blocks in use.
         pool_bytes: Bytes allocated for KV entries.
+        planned_bytes: Weights, KV pool and the largest step, as counted before anything was
+            allocated; 0 for models that keep no pool.
         traces: Decode steps compiled, one for each bucket of batch and context.
         compile_s: Seconds of the first run of each.
         operations: Operations of the decode step compiled last, views left out: about as many
@@ -63,6 +65,7 @@ class EngineStats:
     blocks_cached: int = 0
     cache_bytes: int = 0
     pool_bytes: int = 0
+    planned_bytes: int = 0
     traces: int = 0
     compile_s: float = 0.0
     operations: int = 0

@@ -37,11 +37,19 @@ class Loop:
     Those that had taken over KV entries of theirs compute them again.
     """
 
-    def __init__(self, scheduler: Scheduler, runner: Runner, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runner: Runner,
+        tokenizer: Tokenizer,
+        *,
+        planned_bytes: int = 0,
+    ) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._packing = runner if isinstance(runner, PackingRunner) else None
         self._tokenizer = tokenizer
+        self._planned_bytes = planned_bytes
         self._counters = Counters()
         self._live: set[Sequence] = set()
         self._launched: list[Launched] = []
@@ -57,7 +65,7 @@ class Loop:
 
     def stats(self) -> EngineStats:
         """Counters as of the last step."""
-        return self._counters.stats(self._scheduler, self._runner.stats)
+        return self._counters.stats(self._scheduler, self._runner.stats, self._planned_bytes)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence, or end it with an error if it can never fit."""

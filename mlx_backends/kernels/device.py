@@ -1,9 +1,12 @@
-"""What launch plans need to know of the GPU."""
+"""What this package knows of the GPU, and tells MLX about it."""
 
 import ctypes
+import os
 from functools import cache
 
 import mlx.core as mx
+
+from mlx_backends.config import cache_dir
 
 _CUDA_MULTIPROCESSOR_COUNT = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT in cuda.h
 _APPLE_CORES = 32  # Metal does not tell; between a Pro's and an Ultra's count
@@ -22,3 +25,12 @@ def num_multiprocessors() -> int:
         or driver.cuDeviceGetAttribute(ctypes.byref(count), _CUDA_MULTIPROCESSOR_COUNT, device)
     )
     return _APPLE_CORES if failed else count.value
+
+
+def keep_compiled_kernels() -> None:
+    """Let MLX keep what it compiles for CUDA in the cache folder, unless the user chose one.
+
+    Its own choice is the system's folder for temporary files, and a kernel can take 45 seconds.
+    """
+    folder = cache_dir() / "mlx-kernels" / mx.__version__
+    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(folder))

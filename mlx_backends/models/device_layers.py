@@ -6,8 +6,11 @@ takes every axis before the last two for a batch of products. So, where a row ha
 - rows become one matrix, and the weights are read once instead of once a row;
 - layers that take the same input (queries, keys and values; gate and up) are one product.
 
+With many rows the weights are unpacked first, where that is faster: on CUDA, where MLX's quantized
+product for many rows also takes most of a minute to compile (docs/architecture.md).
+
 Each layer is a subclass of the one it replaces and keeps its parameters, as views of the stacked
-ones; with more tokens a row it is that layer. The layer itself is the readable twin.
+ones. The layer itself is the readable twin.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +21,18 @@ import mlx.nn as nn
 
 _SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 _PARAMETERS = ("weight", "scales", "biases", "bias")
+# Rows from which a dense product pays for unpacking the weights on CUDA.
+CUDA_UNPACKS_FROM = 65
 
 
-def install(model: nn.Module) -> None:
+def install(model: nn.Module, *, unpacks_from: int | None = None) -> None:
     """Swap the quantized layers of a model that runs on a GPU; idempotent.
 
     Subclasses of the known layers keep their own ways.
+
+    Args:
+        model: A loaded model.
+        unpacks_from: Rows from which weights are unpacked before the product; None is never.
     """
     for module in model.modules():
         for names in _SAME_INPUT:
@@ -33,13 +42,34 @@ def install(model: nn.Module) -> None:
     module: Any
     for module in model.modules():
         module.__class__ = _REPLACEMENTS.get(type(module), type(module))
+        if isinstance(module, DeviceQuantizedLinear):
+            module.unpacks_from = unpacks_from
 
 
 class DeviceQuantizedLinear(nn.QuantizedLinear):
-    """One product for all rows."""
+    """One product for all rows, of unpacked weights where they are many.
+
+    Attributes:
+        unpacks_from: As in ``install``.
+    """
+
+    unpacks_from: int | None = None
 
     def __call__(self, x: mx.array) -> mx.array:
-        return _as_one_matrix(super().__call__, x)
+        num_rows = x.size // x.shape[-1]
+        is_many = self.unpacks_from is not None and num_rows >= self.unpacks_from
+        return _as_one_matrix(self._unpacked if is_many else super().__call__, x)
+
+    def _unpacked(self, x: mx.array) -> mx.array:
+        weight = mx.dequantize(
+            self["weight"],
+            self["scales"],
+            self.get("biases"),
+            group_size=self.group_size,
+            bits=self.bits,
+            mode=self.mode,
+        ).astype(x.dtype)
+        return mx.addmm(self["bias"], x, weight.T) if "bias" in self else x @ weight.T
 
 
 class DeviceQuantizedEmbedding(nn.QuantizedEmbedding):

@@ -13,6 +13,7 @@ from mlx.utils import tree_flatten, tree_map
 
 from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
+from mlx_backends.kernels.device import keep_compiled_kernels
 from mlx_backends.models import cpu_layers, device_layers, rounded_inputs, safetensors
 
 # MLX's CPU backend multiplies quantized matrices slower than dense ones, so small models are
@@ -66,6 +67,8 @@ def load_language_model(
     """
     _check_budget(folder, _file_bytes(folder), memory_limit_bytes)
     chosen = pick_device(device)
+    if chosen != mx.Device(mx.cpu):
+        keep_compiled_kernels()
     with use_device(chosen):
         model, config = read_model(folder)
         rounded_inputs.replace_unsupported(model, config)
@@ -126,7 +129,11 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
         dequantize_model(model)
     if dtype != "auto" or is_cpu:
         _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
-    (cpu_layers if is_cpu else device_layers).install(model)
+    if is_cpu:
+        cpu_layers.install(model)
+    else:
+        rows = device_layers.CUDA_UNPACKS_FROM if mx.cuda.is_available() else None
+        device_layers.install(model, unpacks_from=rows)
 
 
 def _unpacked_bytes(model: nn.Module) -> int:

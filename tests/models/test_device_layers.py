@@ -46,11 +46,12 @@ def parameter_shapes(block: nn.Module) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize("block", [False, True], indirect=True)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 5), (2, 5)])
-def test_same_numbers(block, shape):
+@pytest.mark.parametrize("unpacks_from", [None, 5])
+def test_same_numbers(block, shape, unpacks_from):
     x = inputs(*shape)
     expected = [*block(x), block.embed.as_linear(x)]
     mx.eval(expected)
-    device_layers.install(block)
+    device_layers.install(block, unpacks_from=unpacks_from)
     got = [*block(x), block.embed.as_linear(x)]
     for one, other in zip(got, expected, strict=True):
         assert one.shape == other.shape
@@ -69,6 +70,19 @@ def test_rows_of_one_token_are_one_product_of_one_matrix(block, monkeypatch):
     shapes.clear()
     block(inputs(1, 7))
     assert shapes == [(1, 7, 64)] * 3 + [(1, 7, 128)]
+
+
+def test_many_rows_are_multiplied_with_unpacked_weights(block, monkeypatch):
+    device_layers.install(block, unpacks_from=6)
+    packed = []
+    product = mx.quantized_matmul
+    monkeypatch.setattr(
+        mx, "quantized_matmul", lambda x, *a, **k: packed.append(x.shape) or product(x, *a, **k)
+    )
+    block(inputs(1, 6))
+    assert packed == []
+    block(inputs(1, 5))
+    assert len(packed) == 4
 
 
 def test_each_input_is_multiplied_anew(block):

@@ -8,8 +8,9 @@ from mlx_backends.bundled.training.generator.documentation.markdown import (
     table_row,
     title,
 )
+from mlx_backends.bundled.training.generator.documentation.parallels import WRONG
 from mlx_backends.bundled.training.generator.documentation.writer import Section, Writer
-from mlx_backends.bundled.training.grammar import capitalize, compile_patterns
+from mlx_backends.bundled.training.grammar import capitalize, compile_patterns, indefinite
 
 
 def errors(writer: Writer) -> Section:
@@ -25,7 +26,7 @@ def errors(writer: Writer) -> Section:
     codes = iter(rng.sample(range(130), 12))
     form = rng.choice(_ERROR_LINES)
     for _ in range(rng.randint(2, 8)):
-        stated, asked = writer.condition()
+        stated, asked, others = _causes(writer)
         code = f"{next(codes)}" if is_exit else f"`{writer.project.code('error')}`"
         remedy = rng.choice(_REMEDIES)(
             rng,
@@ -47,6 +48,8 @@ def errors(writer: Writer) -> Section:
         rows.append(line)
         called = kind if is_exit else writer.kind("error")
         section.asks.append(writer.ask("error", code, line, s=asked, k=called))
+        for purpose, slots in others:
+            section.asks.append(writer.ask(purpose, code, line, k=called, **slots))
         spoken = f"exit code {code}" if is_exit else code
         if rng.random() < 0.5:
             section.asks.append(writer.ask("when", stated, line, c=spoken))
@@ -61,6 +64,27 @@ def errors(writer: Writer) -> Section:
         else " ".join(rows[1:])
     ]
     return section
+
+
+def _causes(writer: Writer) -> tuple[str, str, list[tuple[str, dict[str, str]]]]:
+    """Draw why an error comes: text of the page, of a question, and questions about the rest of it."""
+    rng, names = writer.rng, writer.names
+    stated, asked = writer.condition()
+    draw = rng.random()
+    if draw < 0.2:
+        second, other = writer.condition()
+        link = rng.choice((", or ", "; ", " or "))
+        return f"{stated}{link}{second}", asked, [("error", {"s": other})]
+    if draw < 0.4:
+        mistake = indefinite(f"{rng.choice(WRONG)} {names.thing()}")
+        link = rng.choice((", for example ", ", such as ", ", like "))
+        return f"{stated}{link}{mistake}", asked, [("raised", {"m": mistake})]
+    if draw < 0.5:
+        tail = rng.choice(
+            ("the message names the {t}", "it says the {t}", "the {t} is given", "see the {t}")
+        )
+        return f"{stated}; {tail.format(t=names.thing())}", asked, []
+    return stated, asked, []
 
 
 def conditions(writer: Writer) -> Section:

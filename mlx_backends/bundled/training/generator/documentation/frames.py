@@ -158,6 +158,10 @@ _FRAMES: dict[str, tuple[list[str], list[str]]] = {
         ["Why {do} {s} {b} {o}?", "Why {do} {s} {b} {o}?", "Why {be} {o} {p}?", "What is the reason that {s} {sv} {o}?", "For what reason {do} {s} {b} {o}?", "What makes it necessary that {o} {be} {p}?"],
         ["What explains why {s} {sv} {o}?"],
     ),
+    "case": (
+        ["What is the {t} {l} {o}?", "What is the {t} {l} {o}?", "(Which|What) {t} (is there|do I get|is used|applies) {l} {o}?", "Which {t} does it have {l} {o}?"],
+        ["What {t} should I expect {l} {o}?", "And {l} {o}, what is the {t}?"],
+    ),
     "goes": (
         ["Where do {t} (go|belong|stand)?", "Where (do|can|should) I (put|pass|give|set|specify) {t}?", "Where do I (find|see) {t}?", "How do I (pass|give) {t}?", "What (takes|holds|has|contains|receives) {t}?", "Where are {t}?"],
         ["What is the place for {t}?", "In what do {t} end up?"],

@@ -87,7 +87,7 @@ def raised(writer: Writer, section: Section) -> None:
     """Mistakes and the errors that they lead to."""
     rng, names = writer.rng, writer.names
     mistakes = [
-        grammar.indefinite(f"{rng.choice(_WRONG)} {names.thing()}")
+        grammar.indefinite(f"{rng.choice(WRONG)} {names.thing()}")
         + rng.choice(
             (
                 "",
@@ -155,4 +155,4 @@ def goes(writer: Writer, section: Section) -> None:
     section.blocks.append(line)
 
 
-_WRONG = "unknown wrong missing empty invalid second duplicate forgotten misspelt closed broken expired negative unsupported".split()
+WRONG = "unknown wrong missing empty invalid second duplicate forgotten misspelt closed broken expired negative unsupported".split()

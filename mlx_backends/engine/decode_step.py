@@ -15,7 +15,6 @@ import mlx.nn as nn
 
 from mlx_backends.engine.device_pass import DecodePass
 from mlx_backends.engine.graph_size import num_operations
-from mlx_backends.engine.launched import NOT_FINITE
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.engine.sampler import RowArrays, draw
 from mlx_backends.models.paging import PagingPlan
@@ -26,7 +25,7 @@ class DecodeInputs:
     """The arrays of one step. Rows beyond the sequences are padding.
 
     Attributes:
-        tokens: (B,) int32, each row's last token; ``NOT_FINITE`` counts as any token.
+        tokens: (B,) int32, each row's last token.
         context_lens: (B,) int32, the new token included.
         growth: (B,) int32, 1 for a sequence and 0 for padding.
         prompt_lens: (B,) int32.
@@ -47,11 +46,13 @@ class DecodeOutputs:
     """What one step leaves.
 
     Attributes:
-        drawn: (B,) int32 tokens, ``NOT_FINITE`` for bad logits; or (B, V) logits to draw from.
+        drawn: (B,) int32 tokens, or (B, V) logits to draw from.
+        highest: (B,) the largest logit of each row.
         context_lens: (B,) int32, those of the next step.
     """
 
     drawn: mx.array
+    highest: mx.array
     context_lens: mx.array
 
 
@@ -90,7 +91,7 @@ class DecodeStep:
             self._compiled[kind] = mx.compile(self._function(rows if draws_here else None))
         bucket = (kind, *inputs.block_tables.shape)
         started = time.perf_counter()
-        drawn, context_lens, state = self._compiled[kind](
+        drawn, highest, context_lens, state = self._compiled[kind](
             inputs.tokens,
             inputs.context_lens,
             inputs.growth,
@@ -102,10 +103,10 @@ class DecodeStep:
         self._access.restore(state)
         if bucket not in self._seen:
             self._seen.add(bucket)
-            self.operations = num_operations(drawn, context_lens, *state)
-            mx.eval(drawn, state)  # MLX compiles kernels when they first run
+            self.operations = num_operations(drawn, highest, context_lens, *state)
+            mx.eval(drawn, highest, state)  # MLX compiles kernels when they first run
             self.compile_s += time.perf_counter() - started
-        return DecodeOutputs(drawn, context_lens)
+        return DecodeOutputs(drawn, highest, context_lens)
 
     def _function(self, rows: RowArrays | None) -> Callable[..., Any]:
         """The step as a function of arrays; ``rows`` says which kinds of draw it is traced for."""
@@ -118,17 +119,15 @@ class DecodeStep:
             block_tables: mx.array,
             row_arrays: list[mx.array],
             state: list[mx.array],
-        ) -> tuple[mx.array, mx.array, list[mx.array]]:
+        ) -> tuple[mx.array, mx.array, mx.array, list[mx.array]]:
             self._access.restore(state)
             forward_pass = DecodePass(self._access, block_tables, context_lens)
             caches = self._plan.caches(forward_pass)
-            # NOT_FINITE is negative, and so counts from the end of the embedding: any row will do,
-            # as the sequence has ended.
             drawn = self._model(tokens[:, None], cache=caches)[:, -1]
+            highest = drawn.max(axis=-1)
             if rows is not None:
                 positions = (context_lens - prompt_lens).astype(mx.uint32)
-                sampled = draw(drawn, rows.with_arrays(row_arrays), positions)
-                drawn = mx.where(sampled.is_finite, sampled.token_ids, NOT_FINITE)
-            return drawn, context_lens + growth, self._access.state
+                drawn = draw(drawn, rows.with_arrays(row_arrays), positions).token_ids
+            return drawn, highest, context_lens + growth, self._access.state
 
         return step

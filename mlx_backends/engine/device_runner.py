@@ -118,7 +118,7 @@ class DeviceRunner:
             draws_here = not any(needs_host(sequence) for sequence in sequences)
             outputs = self._step.run(batch.inputs, draws_here=draws_here)
             if draws_here:
-                launched = Launched(batch.sequences, outputs.drawn)
+                launched = Launched(batch.sequences, outputs.drawn, outputs.highest)
             else:
                 launched = self._drawing.draw(outputs.drawn[: len(sequences)], sequences)
             batch.advance(outputs, _padded(launched.token_ids))

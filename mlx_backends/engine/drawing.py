@@ -4,7 +4,7 @@ from collections.abc import Sequence as Seq
 
 import mlx.core as mx
 
-from mlx_backends.engine.launched import NOT_FINITE, Launched, RowLogprobs
+from mlx_backends.engine.launched import Launched, RowLogprobs
 from mlx_backends.engine.penalties import needs_history
 from mlx_backends.engine.sampler import RowArrays, RowContext, Sampled, sample, top_logprobs
 from mlx_backends.engine.sequence import Sequence
@@ -42,7 +42,8 @@ class Drawing:
         wants_logprobs = any(s.params.logprobs for s in batch)
         return Launched(
             sequences=batch,
-            token_ids=mx.where(sampled.is_finite, sampled.token_ids, NOT_FINITE),
+            token_ids=sampled.token_ids,
+            highest=sampled.highest,
             logprobs=tuple(_logprobs(sampled, i, s) for i, s in enumerate(batch))
             if wants_logprobs
             else (),

@@ -1,5 +1,6 @@
 """A draw that was launched, and what it found once somebody asks."""
 
+import math
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,6 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_backends.engine.sequence import Sequence
-
-# Stands for a token where the logits were not finite.
-NOT_FINITE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +40,14 @@ class Launched:
 
     Attributes:
         sequences: Whose tokens; the first rows of ``token_ids``.
-        token_ids: (B,) int32 with B at least their number; ``NOT_FINITE`` where logits were not.
+        token_ids: (B,) int32 with B at least their number.
+        highest: (B,) the largest logit of each; a token counts only where it is finite.
         logprobs: One entry for each sequence, or none at all.
     """
 
     sequences: tuple[Sequence, ...]
     token_ids: mx.array
+    highest: mx.array
     logprobs: tuple[RowLogprobs | None, ...] = ()
 
     @property
@@ -55,13 +55,15 @@ class Launched:
         """All that has to be computed."""
         rows = [row for row in self.logprobs if row is not None]
         extras = [array for row in rows for array in (row.chosen, row.top_ids, row.top_values)]
-        return [self.token_ids, *extras]
+        return [self.token_ids, self.highest, *extras]
 
     def results(self) -> list[StepResult]:
         """Wait for the tokens; one result for each sequence, in order."""
-        token_ids = values_of(self.token_ids)[: len(self.sequences)]
-        logprobs = self.logprobs or (None,) * len(token_ids)
-        return [_result(*pair) for pair in zip(token_ids, logprobs, strict=True)]
+        count = len(self.sequences)
+        token_ids = values_of(self.token_ids)[:count]
+        is_finite = [math.isfinite(value) for value in values_of(self.highest)[:count]]
+        logprobs = self.logprobs or (None,) * count
+        return [_result(*row) for row in zip(token_ids, is_finite, logprobs, strict=True)]
 
 
 def values_of(array: mx.array) -> list[Any]:
@@ -71,8 +73,8 @@ def values_of(array: mx.array) -> list[Any]:
     return values
 
 
-def _result(token_id: int, logprobs: RowLogprobs | None) -> StepResult:
-    if token_id == NOT_FINITE:
+def _result(token_id: int, is_finite: bool, logprobs: RowLogprobs | None) -> StepResult:
+    if not is_finite:
         return StepResult(None)
     if logprobs is None:
         return StepResult(token_id)

@@ -95,12 +95,12 @@ class Sampled:
 
     Attributes:
         token_ids: (B,) int32.
-        is_finite: (B,) bool; False where the logits held NaN or infinity.
+        highest: (B,) the largest logit; not finite where the logits held NaN or infinity.
         logprobs: (B, V) float32, before truncation and temperature.
     """
 
     token_ids: mx.array
-    is_finite: mx.array
+    highest: mx.array
     logprobs: mx.array
 
 
@@ -136,9 +136,7 @@ def draw(logits: mx.array, rows: RowArrays, positions: mx.array) -> Sampled:
         token_ids = mx.argmax(_noisy(logprobs, rows, positions), axis=-1)
     else:
         token_ids = mx.argmax(logits, axis=-1)
-    # Of the maximum: a greedy step then never evaluates the log-probabilities.
-    is_finite = mx.isfinite(logits.max(axis=-1))
-    return Sampled(token_ids.astype(mx.int32), is_finite, logprobs)
+    return Sampled(token_ids.astype(mx.int32), logits.max(axis=-1), logprobs)
 
 
 def top_logprobs(logprobs: mx.array, count: int) -> tuple[mx.array, mx.array]:

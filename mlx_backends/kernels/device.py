@@ -3,6 +3,7 @@
 import ctypes
 import os
 from functools import cache
+from importlib.metadata import version
 
 import mlx.core as mx
 
@@ -32,5 +33,5 @@ def keep_compiled_kernels() -> None:
 
     Its own choice is the system's folder for temporary files, and a kernel can take 45 seconds.
     """
-    folder = cache_dir() / "mlx-kernels" / mx.__version__
+    folder = cache_dir() / "mlx-kernels" / version("mlx")
     os.environ.setdefault("MLX_PTX_CACHE_DIR", str(folder))

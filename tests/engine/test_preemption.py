@@ -5,7 +5,6 @@ import dataclasses
 import mlx.core as mx
 import pytest
 
-from mlx_backends.engine.launched import NOT_FINITE
 from mlx_backends.engine.runner import PackingRunner
 from mlx_backends.errors import NumericalError
 
@@ -60,9 +59,9 @@ def spoil_at(engine, request_id, num_tokens):
             for arrays in (pool.keys, pool.values):
                 for array in arrays:
                     array[:, start : start + pool.block_size] = 50.0
-        token_ids = mx.array(launched.token_ids)
-        token_ids[rows[0]] = NOT_FINITE
-        return dataclasses.replace(launched, token_ids=token_ids)
+        highest = mx.array(launched.highest)
+        highest[rows[0]] = mx.nan
+        return dataclasses.replace(launched, highest=highest)
 
     setattr(runner, name, faulty)
 

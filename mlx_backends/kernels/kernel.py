@@ -32,6 +32,7 @@ class Kernel:
             with an order token, an output of the writer that later readers take as an input.
         scratch: Outputs that a launch may leave partly unwritten.
         functions: Files of ``source/`` whose functions the body calls.
+        reads_flat: The body takes its inputs as contiguous; MLX copies those that are not.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Kernel:
     in_place: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
+    reads_flat: bool = False
 
     @property
     def defines(self) -> str:
@@ -77,6 +79,7 @@ class Kernel:
                 "plain MLX on a CPU, or kernels.emulated() in a test."
             )
         if where == "emulator":
+            inputs = list(map(mx.contiguous, inputs)) if self.reads_flat else inputs
             return emulator.run(self, inputs, groups, group_size, output_shapes, output_dtypes)
         return _compiled(self, where)(
             inputs=list(inputs),
@@ -129,5 +132,5 @@ def _compiled(kernel: Kernel, where: Host) -> Callable[..., Any]:
         output_names=list(kernel.outputs),
         source=kernel.body,
         header=header,
-        ensure_row_contiguous=False,
+        ensure_row_contiguous=kernel.reads_flat,
     )

@@ -30,10 +30,10 @@ def csr_matmul(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx.
         values: ``(entries,)``, row after row; a multiple of 8, the last of which may be unused.
         columns: ``(entries,)`` uint16 or int32.
         row_starts: ``(num_rows + 1,)`` int32; row i has the entries from ``row_starts[i]`` on.
-        x: ``(num_vectors, num_columns)`` of values' type.
+        x: ``(num_vectors, num_columns)`` or ``(num_columns,)``, of values' type.
 
     Returns:
-        ``(num_vectors, num_rows)`` in x's type.
+        ``(num_vectors, num_rows)`` or ``(num_rows,)`` in x's type.
 
     Raises:
         ConfigError: The arrays do not fit together.
@@ -48,10 +48,10 @@ def csr_matmul(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx.
         raise ConfigError(
             f"columns {columns.dtype} are uint16 or int32, row_starts {row_starts.dtype} int32."
         )
-    if len(x) == 1:
-        return _csr_vector(values, columns, row_starts, x[0])[None]
+    if x.size == x.shape[-1]:
+        return _csr_vector(values, columns, row_starts, x)
     padding = -len(x) % CHUNK
-    by_column = mx.contiguous(mx.pad(x, [(0, padding), (0, 0)]).T)
+    by_column = (mx.pad(x, [(0, padding), (0, 0)]) if padding else x).T
     return _csr_matrix(values, columns, row_starts, by_column)[:, : len(x)].T
 
 
@@ -66,10 +66,11 @@ def block_matmul(
             64.
         block_columns: ``(num_blocks,)`` int32, in blocks.
         row_starts: ``(num_rows / block_size + 1,)`` int32, in blocks.
-        x: ``(num_vectors, num_columns)`` of values' type; num_columns is a multiple of the block.
+        x: ``(num_vectors, num_columns)`` or ``(num_columns,)`` of values' type; num_columns is a
+            multiple of the block.
 
     Returns:
-        ``(num_vectors, num_rows)`` in x's type.
+        ``(num_vectors, num_rows)`` or ``(num_rows,)`` in x's type.
 
     Raises:
         ConfigError: The arrays do not fit together.
@@ -82,9 +83,10 @@ def block_matmul(
             f"values is {values.shape}: ({len(block_columns)}, block, block) with a block of "
             f"{BLOCK_SIZES} is allowed."
         )
-    if x.shape[1] % block_size:
+    if x.shape[-1] % block_size:
         raise ConfigError(f"x is {x.shape}; its rows are multiples of the block of {block_size}.")
-    vectors = _vectors_at_once(len(x))
+    count = x.size // x.shape[-1]
+    vectors = _vectors_at_once(count)
     num_block_rows = len(row_starts) - 1
     kernel = Kernel(
         name="block_matmul",
@@ -93,16 +95,18 @@ def block_matmul(
         constants=constants(
             element_constants(x.dtype),
             BLOCK=block_size,
+            X_NDIM=x.ndim,
             VECTORS=vectors,
             SIMDGROUPS=_BLOCK_SIMDGROUPS,
         ),
         functions=("chunk.h",),
+        reads_flat=True,
     )
     return kernel.launch(
-        [values, block_columns, row_starts, mx.contiguous(x)],
-        groups=(num_block_rows, -(-len(x) // vectors), 1),
+        [values, block_columns, row_starts, x],
+        groups=(num_block_rows, -(-count // vectors), 1),
         group_size=_BLOCK_SIMDGROUPS * 32,
-        output_shapes=[(len(x), num_block_rows * block_size)],
+        output_shapes=[(*x.shape[:-1], num_block_rows * block_size)],
         output_dtypes=[x.dtype],
     )[0]
 
@@ -114,16 +118,16 @@ def two_four_matmul(values: mx.array, positions: mx.array, x: mx.array) -> mx.ar
         values: ``(num_rows, num_columns / 2)``; num_columns is a multiple of 16.
         positions: ``(num_rows, num_columns / 16)`` uint16: where each of eight values stands in its
             four, two bits a value, the first value in the lowest.
-        x: ``(num_vectors, num_columns)`` of values' type.
+        x: ``(num_vectors, num_columns)`` or ``(num_columns,)``, of values' type.
 
     Returns:
-        ``(num_vectors, num_rows)`` in x's type.
+        ``(num_vectors, num_rows)`` or ``(num_rows,)`` in x's type.
 
     Raises:
         ConfigError: The arrays do not fit together.
     """
     _check_type(values, x)
-    num_rows, num_columns = len(values), x.shape[1]
+    num_rows, num_columns = len(values), x.shape[-1]
     fits = num_columns % (2 * CHUNK) == 0 and values.shape == (num_rows, num_columns // 2)
     if not fits or positions.shape != (num_rows, num_columns // 16) or positions.dtype != mx.uint16:
         raise ConfigError(
@@ -131,7 +135,8 @@ def two_four_matmul(values: mx.array, positions: mx.array, x: mx.array) -> mx.ar
             "do not fit: (rows, columns / 2), (rows, columns / 16) uint16 and (vectors, columns) "
             "with columns a multiple of 16 are allowed."
         )
-    vectors = _vectors_at_once(len(x))
+    count = x.size // x.shape[-1]
+    vectors = _vectors_at_once(count)
     kernel = Kernel(
         name="two_four_matmul",
         inputs=("values", "positions", "x"),
@@ -139,17 +144,19 @@ def two_four_matmul(values: mx.array, positions: mx.array, x: mx.array) -> mx.ar
         constants=constants(
             element_constants(x.dtype),
             ROWS=_TWO_FOUR_ROWS,
+            X_NDIM=x.ndim,
             VECTORS=vectors,
             SIMDGROUPS=_TWO_FOUR_SIMDGROUPS,
         ),
         functions=("chunk.h",),
+        reads_flat=True,
     )
     rows_per_group = _TWO_FOUR_ROWS * _TWO_FOUR_SIMDGROUPS
     return kernel.launch(
-        [values, positions, mx.contiguous(x)],
-        groups=(-(-num_rows // rows_per_group), -(-len(x) // vectors), 1),
+        [values, positions, x],
+        groups=(-(-num_rows // rows_per_group), -(-count // vectors), 1),
         group_size=_TWO_FOUR_SIMDGROUPS * 32,
-        output_shapes=[(len(x), num_rows)],
+        output_shapes=[(*x.shape[:-1], num_rows)],
         output_dtypes=[x.dtype],
     )[0]
 
@@ -166,16 +173,18 @@ def _csr_vector(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx
             element_constants(x.dtype),
             INDEX_BITS=_INDEX_BITS[columns.dtype],
             SHARED_COLUMNS=_shared_columns(x),
+            X_NDIM=x.ndim,
             ROWS=rows,
             SIMDGROUPS=_CSR_SIMDGROUPS,
         ),
         functions=("chunk.h", "indices.h"),
+        reads_flat=True,
     )
     return kernel.launch(
-        [values, columns, row_starts, mx.contiguous(x)],
+        [values, columns, row_starts, x],
         groups=(-(-num_rows // (rows * _CSR_SIMDGROUPS)), 1, 1),
         group_size=_CSR_SIMDGROUPS * 32,
-        output_shapes=[(num_rows,)],
+        output_shapes=[(*x.shape[:-1], num_rows)],
         output_dtypes=[x.dtype],
     )[0]
 
@@ -194,6 +203,7 @@ def _csr_matrix(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx
             SIMDGROUPS=simdgroups,
         ),
         functions=("chunk.h", "indices.h"),
+        reads_flat=True,
     )
     return kernel.launch(
         [values, columns, row_starts, x],
@@ -216,7 +226,7 @@ def _vectors_at_once(num_vectors: int) -> int:
 
 
 def _check_type(values: mx.array, x: mx.array) -> None:
-    if values.dtype != x.dtype or x.ndim != 2:
+    if values.dtype != x.dtype or x.ndim not in (1, 2):
         raise ConfigError(
             f"x is {x.shape} {x.dtype}; it is (vectors, columns) of the values' type, "
             f"{values.dtype}."

@@ -12,7 +12,7 @@ def csr_matmul(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx.
     starts = np.array(row_starts)
     rows = mx.array(np.repeat(np.arange(len(starts) - 1), np.diff(starts)))
     count = int(starts[-1])
-    dense = mx.zeros((len(starts) - 1, x.shape[1]))
+    dense = mx.zeros((len(starts) - 1, x.shape[-1]))
     dense = dense.at[rows, columns[:count]].add(values[:count].astype(mx.float32))
     return _product(x, dense)
 
@@ -23,9 +23,9 @@ def block_matmul(
     starts = np.array(row_starts)
     rows = mx.array(np.repeat(np.arange(len(starts) - 1), np.diff(starts)))
     size = values.shape[-1]
-    grid = mx.zeros((len(starts) - 1, x.shape[1] // size, size, size))
+    grid = mx.zeros((len(starts) - 1, x.shape[-1] // size, size, size))
     grid = grid.at[rows, block_columns].add(values.astype(mx.float32))
-    dense = grid.transpose(0, 3, 1, 2).reshape((len(starts) - 1) * size, x.shape[1])
+    dense = grid.transpose(0, 3, 1, 2).reshape((len(starts) - 1) * size, x.shape[-1])
     return _product(x, dense)
 
 

@@ -15,6 +15,8 @@ from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
 from mlx_backends.kernels.device import keep_compiled_kernels
 from mlx_backends.models import cpu_layers, device_layers, rounded_inputs, safetensors
+from mlx_backends.sparsity import model_files as sparse_files
+from mlx_backends.sparsity.layers import SparseLinear, unpack_for_cpu
 
 # MLX's CPU backend multiplies quantized matrices slower than dense ones, so small models are
 # unpacked once (docs/architecture.md).
@@ -101,7 +103,12 @@ def read_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     with kept_file_limit():
         from mlx_lm.utils import load_model
     try:
-        return load_model(folder, lazy=True, trust_remote_code=False)
+        return load_model(
+            folder,
+            lazy=True,
+            trust_remote_code=False,
+            get_model_classes=sparse_files.model_classes,
+        )
     except Exception as error:  # mlx-lm raises whatever the model class meets
         if "not supported" in str(error):
             raise UnsupportedModelError(f"{folder}: {error}") from error
@@ -127,6 +134,7 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
         from mlx_lm.utils import dequantize_model
 
         dequantize_model(model)
+        unpack_for_cpu(model)
     if dtype != "auto" or is_cpu:
         _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
     if is_cpu:
@@ -137,9 +145,10 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
 
 
 def _unpacked_bytes(model: nn.Module) -> int:
-    """Bytes of the model with every quantized layer as float32."""
+    """Bytes of the model with every quantized and sparse layer as float32."""
     quantized = [m for _, m in model.named_modules() if hasattr(m, "bits") and "scales" in m]
     unpacked = sum(m.weight.size * 32 // m.bits * 4 for m in quantized)
+    unpacked += sum(m.size * 4 for m in model.modules() if isinstance(m, SparseLinear))
     return unpacked + parameter_bytes(model)
 
 

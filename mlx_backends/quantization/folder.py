@@ -16,12 +16,12 @@ from mlx_backends.errors import ModelLoadError, OutputError, QuantizationError
 from mlx_backends.models import safetensors
 from mlx_backends.models.loader import read_model
 from mlx_backends.models.source import model_folder
+from mlx_backends.new_folder import new_folder
 from mlx_backends.quantization import ptq
 from mlx_backends.quantization.calibration import token_rows
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.layers import arrays, describe
 from mlx_backends.quantization.methods import apply
-from mlx_backends.quantization.new_folder import new_folder
 from mlx_backends.text.tokenizer import Tokenizer
 
 SHARD_BYTES = 2**30

@@ -6,6 +6,23 @@ MLX on a CPU. Knows nothing of tokens, engines and frameworks.
 """
 
 from mlx_backends.sparsity.array import FORMATS, SparseArray, matmul
+from mlx_backends.sparsity.layers import SparseLinear, to_dense, to_sparse
+from mlx_backends.sparsity.model_files import save_model
+from mlx_backends.sparsity.prune import Pruned, prune
 from mlx_backends.sparsity.random import sparse_normal
+from mlx_backends.sparsity.recover import next_token_loss, recover
 
-__all__ = ["FORMATS", "SparseArray", "matmul", "sparse_normal"]
+__all__ = [
+    "FORMATS",
+    "Pruned",
+    "SparseArray",
+    "SparseLinear",
+    "matmul",
+    "next_token_loss",
+    "prune",
+    "recover",
+    "save_model",
+    "sparse_normal",
+    "to_dense",
+    "to_sparse",
+]

@@ -222,9 +222,9 @@ class SparseArray:
             ConfigError: The operand is not dense or does not fit.
         """
         operand = _operand(dense, self.shape, self.shape[1], axis=0, name=f"sparse {self.shape} @")
-        vectors = operand[None] if operand.ndim == 1 else operand.T
-        out = self._product(vectors, transposed=self._is_transposed)
-        return out[0] if operand.ndim == 1 else out.T
+        if operand.ndim == 1:
+            return self._product(operand, transposed=self._is_transposed)
+        return self._product(operand.T, transposed=self._is_transposed).T
 
     def rmatmul(self, dense: Any) -> mx.array:
         """``dense @ self``. Shapes: (M,) -> (K,), (N, M) -> (N, K).
@@ -233,19 +233,17 @@ class SparseArray:
             ConfigError: The operand is not dense or does not fit.
         """
         operand = _operand(dense, self.shape, self.shape[0], axis=-1, name="@ sparse")
-        vectors = operand[None] if operand.ndim == 1 else operand
-        out = self._product(vectors, transposed=not self._is_transposed)
-        return out[0] if operand.ndim == 1 else out
+        return self._product(operand, transposed=not self._is_transposed)
 
     __rmatmul__ = rmatmul
 
     def _product(self, vectors: mx.array, *, transposed: bool) -> mx.array:
-        """Vectors times the stored matrix or its transpose. Shapes: (N, in) -> (N, out)."""
+        """Vectors times the stored matrix or its transpose. Shapes: (..., in) -> (..., out)."""
         stored = self._stored
         dtype = _product_type(stored.values.dtype, vectors.dtype)
         rows, columns = stored.shape
-        if not len(vectors) or not rows or not columns:
-            return mx.zeros((len(vectors), columns if transposed else rows), dtype)
+        if not vectors.size or not rows or not columns:
+            return mx.zeros((*vectors.shape[:-1], columns if transposed else rows), dtype)
         stored, vectors = _cast(stored, dtype), vectors.astype(dtype)
         multiply = product.apply_transposed if transposed else product.apply
         return multiply(stored, vectors)

@@ -10,6 +10,7 @@ import numpy as np
 from mlx_backends import kernels
 from mlx_backends.errors import ConfigError
 from mlx_backends.sparsity import policy
+from mlx_backends.sparsity.padding import cut, padded
 from mlx_backends.sparsity.triples import Triples, checked_dtype
 
 DEFAULT_BLOCK_SIZE = 32
@@ -169,14 +170,15 @@ class Blocks:
 
     def apply(self, x: mx.array) -> mx.array:
         places = self.places
-        if policy.unpacks(self, len(x)):
+        if policy.unpacks(self, x):
             return x @ self.to_dense().T
-        x = mx.pad(x, [(0, 0), (0, -x.shape[1] % places.size)])
+        x = padded(x, places.size)
         if kernels.host() is not None:
             out = kernels.block_matmul(self.values, places.columns, places.row_starts, x)
         else:
-            out = self._apply_on_cpu(x.astype(mx.float32)).astype(x.dtype)
-        return out[:, : self.shape[0]]
+            rows = x.astype(mx.float32).reshape(-1, x.shape[-1])
+            out = self._apply_on_cpu(rows).astype(x.dtype).reshape(*x.shape[:-1], -1)
+        return cut(out, self.shape[0])
 
     def _apply_on_cpu(self, x: mx.array) -> mx.array:
         """One product whose inner dimension runs over the blocks of each row in turn."""
@@ -193,9 +195,7 @@ class Blocks:
     def value_gradient(self, x: mx.array, gradient: mx.array) -> mx.array:
         places, size = self.places, self.places.size
         x, gradient = (
-            mx.pad(side.astype(mx.float32), [(0, 0), (0, -side.shape[1] % size)])
-            .reshape(len(side), -1, size)
-            .transpose(1, 2, 0)
+            padded(side.astype(mx.float32), size).reshape(len(side), -1, size).transpose(1, 2, 0)
             for side in (x, gradient)
         )
         products = x[places.columns] @ gradient[places.rows].swapaxes(1, 2)

@@ -150,17 +150,18 @@ class CSR:
 
     def apply(self, x: mx.array) -> mx.array:
         places = self.places
-        if policy.unpacks(self, len(x)):
+        if policy.unpacks(self, x):
             return x @ self.to_dense().T
         if kernels.host() is not None:
             return kernels.csr_matmul(self.values, places.columns, places.row_starts, x)
-        rows = mx.contiguous(x.astype(mx.float32).T)
+        rows = mx.contiguous(x.astype(mx.float32).reshape(-1, x.shape[-1]).T)
         entries = self._entries.astype(mx.float32)[None]
         out = mx.segmented_mm(entries, rows[places.entry_columns], places.segments)
-        return out.reshape(self.shape[0], len(x)).T.astype(x.dtype)
+        out = out.reshape(self.shape[0], -1).T.astype(x.dtype)
+        return out.reshape(*x.shape[:-1], self.shape[0])
 
     def apply_transposed(self, x: mx.array) -> mx.array:
-        if policy.unpacks(self, len(x)):
+        if policy.unpacks(self, x):
             return x @ self.to_dense()
         places, order = self.places.transposed
         return CSR(self.values[order], places).apply(x)

@@ -38,12 +38,12 @@ class Format(Protocol):
     def apply(self, x: mx.array) -> mx.array:
         """``x @ A.T`` without a gradient, x in the values' type.
 
-        Shapes: (N, columns) -> (N, rows).
+        Shapes: (N, columns) -> (N, rows), or (columns,) -> (rows,).
         """
         ...
 
     def apply_transposed(self, x: mx.array) -> mx.array:
-        """``x @ A`` without a gradient. Shapes: (N, rows) -> (N, columns)."""
+        """``x @ A`` without a gradient. Shapes: as of ``apply``."""
         ...
 
     def value_gradient(self, x: mx.array, gradient: mx.array) -> mx.array:

@@ -6,6 +6,8 @@ Break-even points are measured by ``mlx-backends bench sparsity``; docs/sparsity
 import math
 from typing import TYPE_CHECKING
 
+import mlx.core as mx
+
 from mlx_backends.kernels import host
 
 if TYPE_CHECKING:
@@ -17,12 +19,12 @@ _CPU_LIMIT = {"csr": 1.5, "bsr": math.inf, "2:4": 0.0}
 _GPU_LIMIT = {"csr": 4.0, "bsr": 8.0, "2:4": 16.0}
 
 
-def unpacks(stored: "Format", num_vectors: int) -> bool:
-    """Whether a product with so many vectors is to run on the unpacked matrix."""
+def unpacks(stored: "Format", x: mx.array) -> bool:
+    """Whether a product with these vectors is to run on the unpacked matrix."""
     where = host()
     if where == "emulator":
         return False
     limit = (_CPU_LIMIT if where is None else _GPU_LIMIT)[stored.name]
     rows, columns = stored.shape
     density = stored.nnz / max(rows * columns, 1)
-    return num_vectors * density > limit
+    return x.size // x.shape[-1] * density > limit

@@ -9,6 +9,7 @@ import numpy as np
 from mlx_backends import kernels
 from mlx_backends.errors import ConfigError
 from mlx_backends.sparsity import policy
+from mlx_backends.sparsity.padding import cut, padded
 from mlx_backends.sparsity.triples import Triples, checked_dtype
 
 _COLUMNS_A_CHUNK = 16  # what the kernels read at once: eight values and two bytes of positions
@@ -39,7 +40,7 @@ class TwoFour:
     @classmethod
     def from_dense(cls, dense: mx.array) -> Self:
         shape = (dense.shape[0], dense.shape[1])
-        fours = mx.pad(dense, [(0, 0), (0, -shape[1] % _COLUMNS_A_CHUNK)]).reshape(shape[0], -1, 4)
+        fours = padded(dense, _COLUMNS_A_CHUNK).reshape(shape[0], -1, 4)
         is_entry = fours != 0
         full = np.argwhere(np.array(is_entry.sum(axis=-1) > 2))
         if len(full):
@@ -48,13 +49,12 @@ class TwoFour:
                 f"Row {row} has more than two values in columns {4 * four} to {4 * four + 3}, and "
                 f"{len(full) - 1} more fours do. Prune to 2:4 first, or use another format."
             )
-        # Entries first, in order; free places come from the others, in order too.
-        rank = mx.argsort(mx.where(is_entry, 0, 4) + mx.arange(4), axis=-1)
-        places = mx.sort(rank[..., :2], axis=-1)
-        values = mx.take_along_axis(fours, places, axis=-1).reshape(shape[0], -1)
-        shifts = mx.arange(0, _COLUMNS_A_CHUNK, 2, dtype=mx.uint32)
-        words = places.astype(mx.uint32).reshape(shape[0], -1, _COLUMNS_A_CHUNK // 2) << shifts
-        return cls(shape, values, words.sum(axis=-1).astype(mx.uint16))
+        first, second = _two_places(is_entry)
+        values = mx.stack([_at(fours, first), _at(fours, second)], axis=-1)
+        shifts = mx.arange(0, _COLUMNS_A_CHUNK, 4, dtype=mx.uint32)
+        words = (first + 4 * second).reshape(shape[0], -1, _COLUMNS_A_CHUNK // 4) << shifts
+        positions = words.sum(axis=-1).astype(mx.uint16)
+        return cls(shape, values.reshape(shape[0], -1), positions)
 
     @classmethod
     def from_arrays(cls, shape: tuple[int, int], arrays: Mapping[str, mx.array]) -> Self:
@@ -87,37 +87,63 @@ class TwoFour:
         return type(self)(self.shape, values, self.positions)
 
     def to_dense(self) -> mx.array:
-        return self._spread(self.values)[:, : self.shape[1]]
+        return cut(self._spread(), self.shape[1])
 
     def apply(self, x: mx.array) -> mx.array:
-        if policy.unpacks(self, len(x)):
+        if policy.unpacks(self, x):
             return x @ self.to_dense().T
-        x = mx.pad(x, [(0, 0), (0, -x.shape[1] % _COLUMNS_A_CHUNK)])
+        x = padded(x, _COLUMNS_A_CHUNK)
         if kernels.host() is not None:
             return kernels.two_four_matmul(self.values, self.positions, x)
-        return (x.astype(mx.float32) @ self._spread(self.values).astype(mx.float32).T).astype(
-            x.dtype
-        )
+        matrix = self._spread().astype(mx.float32)
+        return (x.astype(mx.float32) @ matrix.T).astype(x.dtype)
 
     def apply_transposed(self, x: mx.array) -> mx.array:
         return x @ self.to_dense()  # the transpose is not 2:4
 
     def value_gradient(self, x: mx.array, gradient: mx.array) -> mx.array:
         full = gradient.astype(mx.float32).T @ x.astype(mx.float32)
-        fours = mx.pad(full, [(0, 0), (0, -full.shape[1] % _COLUMNS_A_CHUNK)])
-        fours = fours.reshape(self.shape[0], -1, 4)
-        kept = mx.take_along_axis(fours, self._places, axis=-1)
+        fours = padded(full, _COLUMNS_A_CHUNK).reshape(self.shape[0], -1, 4)
+        kept = mx.stack([_at(fours, places) for places in self._places()], axis=-1)
         return kept.reshape(self.values.shape).astype(self.values.dtype)
 
-    @property
-    def _places(self) -> mx.array:
-        """Where the kept values stand in their fours. Shapes: (rows, fours, 2) int32."""
-        shifts = mx.arange(0, _COLUMNS_A_CHUNK, 2, dtype=mx.uint32)
-        places = self.positions.astype(mx.uint32)[..., None] >> shifts & 3
-        return places.astype(mx.int32).reshape(self.shape[0], -1, 2)
+    def _places(self) -> tuple[mx.array, mx.array]:
+        """Where the kept values stand in their fours. Shapes: (rows, fours) uint32, twice."""
+        shifts = mx.arange(0, _COLUMNS_A_CHUNK, 4, dtype=mx.uint32)
+        pairs = self.positions.astype(mx.uint32)[..., None] >> shifts
+        pairs = pairs.reshape(self.shape[0], -1)
+        return pairs & 3, pairs >> 2 & 3
 
-    def _spread(self, values: mx.array) -> mx.array:
-        """The padded matrix with these kept values."""
-        fours = mx.zeros((self.shape[0], values.shape[1] // 2, 4), values.dtype)
-        kept = values.reshape(self.shape[0], -1, 2)
-        return mx.put_along_axis(fours, self._places, kept, axis=-1).reshape(self.shape[0], -1)
+    def _spread(self) -> mx.array:
+        """The padded matrix."""
+        kept = self.values.reshape(self.shape[0], -1, 2)
+        first, second = self._places()
+        zero = mx.zeros((), kept.dtype)
+        fours = [
+            mx.where(first == i, kept[..., 0], mx.where(second == i, kept[..., 1], zero))
+            for i in range(4)
+        ]
+        return mx.stack(fours, axis=-1).reshape(self.shape[0], -1)
+
+
+def _two_places(is_entry: mx.array) -> tuple[mx.array, mx.array]:
+    """Two different places of each four, all entries among them. Shapes: (..., 4) -> (...) twice.
+
+    By comparisons: sorting so many short rows is slow, and more than MLX's CUDA build takes.
+    """
+    flags = [is_entry[..., i] for i in range(4)]
+    free = 2 - is_entry.sum(axis=-1)  # places that are stored without an entry: the first ones
+    kept = []
+    for flag in flags:
+        kept.append(flag | (free > 0))
+        free = free - (~flag).astype(free.dtype)
+    first = mx.where(kept[0], 0, mx.where(kept[1], 1, 2))
+    second = mx.where(kept[3], 3, mx.where(kept[2], 2, 1))
+    return first.astype(mx.uint32), second.astype(mx.uint32)
+
+
+def _at(fours: mx.array, places: mx.array) -> mx.array:
+    """One of each four. Shapes: (..., 4) and (...) -> (...)."""
+    low = mx.where(places == 0, fours[..., 0], fours[..., 1])
+    high = mx.where(places == 2, fours[..., 2], fours[..., 3])
+    return mx.where(places < 2, low, high)

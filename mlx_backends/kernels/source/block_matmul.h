@@ -5,8 +5,8 @@
 #define STEPS (BLOCK / COLUMNS_AT_ONCE)
 THREADGROUP_ARRAY(float, shared_sums, SIMDGROUPS * BLOCK * VECTORS);
 
-const int num_vectors = x_shape[0];
-const int num_columns = x_shape[1];
+const int num_vectors = X_NDIM == 2 ? x_shape[0] : 1;
+const int num_columns = x_shape[X_NDIM - 1];
 const int num_rows = (row_starts_shape[0] - 1) * BLOCK;
 const int first_vector = threadgroup_position_in_grid.y * VECTORS;
 const int block_row = threadgroup_position_in_grid.x;

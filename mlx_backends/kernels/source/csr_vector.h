@@ -6,7 +6,7 @@ const int lane = thread_index_in_simdgroup;
 #if SHARED_COLUMNS
 // A random read of threadgroup memory costs a few cycles, of device memory one for each line it meets.
 THREADGROUP_ARRAY(Element, shared_x, SHARED_COLUMNS);
-for (int k = thread_index_in_threadgroup; k < x_shape[0]; k += SIMDGROUPS * 32) shared_x[k] = x[k];
+for (int k = thread_index_in_threadgroup; k < x_shape[X_NDIM - 1]; k += SIMDGROUPS * 32) shared_x[k] = x[k];
 THREADGROUP_BARRIER();
 #define X(column) float(Element(shared_x[column]))
 #else

@@ -2,7 +2,7 @@
 // values of each and the sixteen elements of X that they choose from.
 const int num_rows = values_shape[0];
 const int num_chunks = positions_shape[1];
-const int num_vectors = x_shape[0];
+const int num_vectors = X_NDIM == 2 ? x_shape[0] : 1;
 const int first_vector = threadgroup_position_in_grid.y * VECTORS;
 const int first_row = (threadgroup_position_in_grid.x * SIMDGROUPS + simdgroup_index_in_threadgroup) * ROWS;
 const int lane = thread_index_in_simdgroup;

@@ -1,0 +1,117 @@
+"""``prune``: sets the least important weights of a model's linear layers to zero."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+
+from mlx_backends import kernels
+from mlx_backends.errors import ConfigError
+from mlx_backends.sparsity.blocks import DEFAULT_BLOCK_SIZE
+from mlx_backends.sparsity.inputs import input_norms
+from mlx_backends.sparsity.masks import PATTERNS, Pattern, kept
+
+Method = Literal["magnitude", "wanda"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was pruned.
+
+    Attributes:
+        method: ``"magnitude"`` or ``"wanda"``.
+        pattern: ``"unstructured"``, ``"2:4"`` or ``"block"``.
+        block_size: Of ``"block"``.
+        zeros: Share of zeros of each pruned layer, by name.
+        sparsity: Share of zeros of all pruned layers together.
+    """
+
+    method: Method
+    pattern: Pattern
+    block_size: int
+    zeros: dict[str, float]
+    sparsity: float
+
+
+def prune(
+    model: nn.Module,
+    method: Method = "magnitude",
+    sparsity: float = 0.5,
+    pattern: Pattern = "unstructured",
+    *,
+    calibration_data: Any = None,
+    block_size: int = DEFAULT_BLOCK_SIZE,
+    exclude: Sequence[str] = ("lm_head",),
+) -> Pruned:
+    """Set weights of the linear layers to zero, in place; the layers stay dense.
+
+    Magnitude takes the smallest weights of each matrix. Wanda weighs each by the norm of its input
+    over the calibration data, ``|w| * norm(x)``, and compares within a row (Sun et al. 2023,
+    arXiv:2306.11695). Blocks are compared by the sum of their squared scores, within a matrix.
+    ``recover`` trains what is left; ``to_sparse`` stores it without the zeros.
+
+    Args:
+        model: Its linear layers are not quantized.
+        method: ``"magnitude"`` or ``"wanda"``.
+        sparsity: Share of weights that becomes zero; 0.5 with ``"2:4"``.
+        pattern: ``"unstructured"``, ``"2:4"`` or ``"block"``.
+        calibration_data: For Wanda: token ids of shape (batch, length), or a list of such.
+        block_size: Of ``"block"``: 16, 32 or 64.
+        exclude: Parts of names of layers that stay as they are.
+
+    Raises:
+        ConfigError: An option or the calibration data is not usable, or no layer can be pruned.
+    """
+    _check(method, sparsity, pattern, block_size)
+    layers = linear_layers(model, exclude)
+    norms = input_norms(model, layers, calibration_data) if method == "wanda" else {}
+    zeros: dict[str, float] = {}
+    for name, layer in layers.items():
+        scores = mx.abs(layer.weight.astype(mx.float32))
+        if name in norms:
+            scores = scores * norms[name]
+        mask = kept(scores, sparsity, pattern, by_row=method == "wanda", block_size=block_size)
+        layer.weight = mx.where(mask, layer.weight, mx.zeros((), layer.weight.dtype))
+        zeros[name] = 1 - float(mx.mean(layer.weight != 0))
+    total = sum(layer.weight.size for layer in layers.values())
+    all_zeros = sum(zeros[name] * layer.weight.size for name, layer in layers.items())
+    return Pruned(method, pattern, block_size, zeros, all_zeros / total)
+
+
+def linear_layers(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Linear]:
+    """The linear layers of a model by name, without those whose name holds a part of ``exclude``.
+
+    Raises:
+        ConfigError: There is none, or one is quantized.
+    """
+    found: dict[str, Any] = {
+        name: layer
+        for name, layer in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
+        if isinstance(layer, nn.Linear | nn.QuantizedLinear)
+        and not any(part in name for part in exclude)
+    }
+    quantized = [name for name, layer in found.items() if isinstance(layer, nn.QuantizedLinear)]
+    if quantized:
+        raise ConfigError(
+            f"{quantized[0]!r} is quantized, and {len(quantized) - 1} more layers are. Prune the "
+            "original model, or unpack this one first (mlx_lm.utils.dequantize_model)."
+        )
+    if not found:
+        raise ConfigError("The model has no linear layer to prune.")
+    return found
+
+
+def _check(method: str, sparsity: float, pattern: str, block_size: int) -> None:
+    for name, value, allowed in (("method", method, METHODS), ("pattern", pattern, PATTERNS)):
+        if value not in allowed:
+            raise ConfigError(f"{name}={value!r}: {', '.join(allowed)} are allowed.")
+    if not (isinstance(sparsity, int | float) and 0 <= sparsity < 1):
+        raise ConfigError(f"sparsity={sparsity!r}: 0 up to, but not 1, is allowed.")
+    if pattern == "2:4" and sparsity != 0.5:
+        raise ConfigError(f"sparsity={sparsity}: 2:4 keeps a half; give sparsity=0.5.")
+    if block_size not in kernels.BLOCK_SIZES:
+        raise ConfigError(f"block_size={block_size}: one of {kernels.BLOCK_SIZES} is allowed.")

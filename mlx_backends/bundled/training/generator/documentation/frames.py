@@ -150,6 +150,10 @@ _FRAMES: dict[str, tuple[list[str], list[str]]] = {
         ["How much {d} is {a} than {b}?", "How much {d} is {a}?", "By what factor is {a} {d} than {b}?", "How many times {d} is {a} than {b}?", "Compared with {b}, how much {d} is {a}?"],
         ["To what extent is {a} {d} than {b}?"],
     ),
+    "made": (
+        ["How much {d} does {a} make {b}?", "How much {d} (is|gets) {b} (with|through|by) {a}?", "By what factor does {a} make {b} {d}?", "What does {a} gain?", "How many times {d} is {b} with {a}?"],
+        ["To what extent does {a} make {b} {d}?"],
+    ),
     "without": (
         ["What happens (without|if there is no|if I have no|when there is no|if I do not have a) {t}?", "What if (there is no|I have no) {t}?", "What (is the case|is done|applies) without {a}?", "What do I get without {a}?"],
         ["What does the lack of {a} lead to?", "And without {a}?"],

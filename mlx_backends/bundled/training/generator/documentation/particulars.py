@@ -115,8 +115,12 @@ def measures(writer: Writer, section: Section) -> None:
                 )
             ),
         )
-        line = capitalize(f"{first} is {factor} {degree} than {second}.")
-        section.asks.append(writer.ask("ratio", factor, line, a=first, b=second, d=degree))
+        if rng.random() < 0.5:
+            line = capitalize(f"{first} is {factor} {degree} than {second}.")
+            section.asks.append(writer.ask("ratio", factor, line, a=first, b=second, d=degree))
+        else:
+            line = capitalize(f"{first} makes {second} {factor} {degree}.")
+            section.asks.append(writer.ask("made", factor, line, a=first, b=second, d=degree))
     section.blocks.append(line)
 
 

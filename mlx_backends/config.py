@@ -108,6 +108,7 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if isinstance(self.model, os.PathLike):
             object.__setattr__(self, "model", os.fspath(self.model))
+        _require_name("model", self.model)
         _require_choice("device", self.device, _DEVICES)
         _require_choice("dtype", self.dtype, _DTYPES)
         if not isinstance(self.cache, CacheConfig):
@@ -135,6 +136,7 @@ class _PoolingConfig:
     def __post_init__(self) -> None:
         if isinstance(self.model, os.PathLike):
             object.__setattr__(self, "model", os.fspath(self.model))
+        _require_name("model", self.model)
         _require_choice("device", self.device, _DEVICES)
         _require_choice("dtype", self.dtype, _DTYPES)
         if self.weight_bits is not None and self.weight_bits not in (4, 8):
@@ -251,6 +253,11 @@ def parse_bytes(text: str) -> int:
 def _require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}; got {value!r:.80}.")
+
+
+def _require_name(name: str, value: object) -> None:
+    if not (value is None or isinstance(value, str)):
+        raise ConfigError(f"{name} must be a folder or a Hub id; got {value!r:.80}.")
 
 
 def _require_bool(name: str, value: object) -> None:

@@ -5,7 +5,7 @@ adapters, scheduler and tests can share it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -94,9 +94,11 @@ class SamplingParams:
         if self.seed is not None:
             _require_int("seed", self.seed, 0, MAX_SEED)
         _require_int("top_logprobs", self.top_logprobs, 0, MAX_TOP_LOGPROBS)
-        object.__setattr__(self, "logprobs", bool(self.logprobs or self.top_logprobs))
+        for name in ("logprobs", "ignore_eos", "skip_special_tokens"):
+            _require_bool(name, getattr(self, name))
+        object.__setattr__(self, "logprobs", self.logprobs or self.top_logprobs > 0)
         object.__setattr__(self, "stop", _normalized_stop(self.stop))
-        object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids))
+        object.__setattr__(self, "stop_token_ids", _as_tuple("stop_token_ids", self.stop_token_ids))
         for token_id in self.stop_token_ids:
             _require_int("stop_token_ids", token_id, 0)
 
@@ -229,7 +231,7 @@ class TokenOutput:
 
 
 def _normalized_stop(stop: str | Sequence[str] | None) -> tuple[str, ...]:
-    strings = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    strings = (stop,) if isinstance(stop, str) else _as_tuple("stop", stop or ())
     if len(strings) > MAX_STOP_STRINGS:
         raise ConfigError(f"stop has {len(strings)} strings; at most {MAX_STOP_STRINGS}.")
     for string in strings:
@@ -239,6 +241,17 @@ def _normalized_stop(stop: str | Sequence[str] | None) -> tuple[str, ...]:
                 f"got {string!r:.80}."
             )
     return strings
+
+
+def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
+    if not isinstance(value, Iterable):
+        raise ConfigError(f"{name} must be a list; got {value!r:.80}.")
+    return tuple(value)
+
+
+def _require_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False; got {value!r:.80}.")
 
 
 def _require_int(name: str, value: object, low: int, high: int | None = None) -> None:

@@ -118,6 +118,23 @@ def choice_of_tools(tool_choice: ToolChoice, tools: Sequence[Tool]) -> str:
     )
 
 
+def joined_template_options(*given: Mapping[str, Any]) -> dict[str, Any]:
+    """Variables of the chat template; later ones win.
+
+    Raises:
+        ConfigError: One is no mapping.
+    """
+    joined: dict[str, Any] = {}
+    for options in given:
+        if not isinstance(options, Mapping):
+            raise ConfigError(
+                "template_options must be a mapping such as {'enable_thinking': False}; "
+                f"got {options!r:.80}."
+            )
+        joined |= options
+    return joined
+
+
 def given_grammar(grammar: Any) -> Grammar | None:
     """A grammar, or a mapping such as ``{"regex": "[0-9]+"}`` from its kind to what it says.
 

@@ -53,7 +53,7 @@ def _source(grammar: Grammar) -> dict[str, Any]:
         case "choice":
             choices = map(json.dumps, json.loads(grammar.source))
             return {"lark_grammar": f"start: {' | '.join(choices)}"}
-        case "lark":
+        case "lark" | "tools":
             return {"lark_grammar": grammar.source}
         case "gbnf":
             return {"lark_grammar": _converted_gbnf(grammar)}

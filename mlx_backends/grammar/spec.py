@@ -10,11 +10,14 @@ from typing import Any, Literal
 
 from mlx_backends.errors import GrammarError
 
-GrammarKind = Literal["json_schema", "regex", "choice", "lark", "gbnf"]
+GrammarKind = Literal["json_schema", "regex", "choice", "lark", "gbnf", "tools"]
 KINDS: tuple[GrammarKind, ...] = ("json_schema", "regex", "choice", "lark", "gbnf")
+"""What callers write; ``tools`` is made by ``tool_grammar``."""
 
 # Compile time grows with the square of a grammar's size: this much takes half a second.
 MAX_GRAMMAR_BYTES = 64 * 1024
+# Tools are many small grammars, whose compile times add up: this much takes a quarter of a second.
+MAX_TOOLS_BYTES = 1024 * 1024
 
 ANY_JSON_OBJECT: dict[str, Any] = {"type": "object"}
 
@@ -27,7 +30,7 @@ class Grammar:
 
     Attributes:
         kind: How ``source`` is written.
-        source: The grammar; a schema or a list of choices is written as JSON.
+        source: The grammar; schemas and lists of choices are written as JSON, ``tools`` as Lark.
         is_strict: Whether a part that cannot be enforced is an error. If not, it is left out, and
             what remains is enforced.
         closers: Texts that end parts of the grammar in which any text may stand, so that such a
@@ -48,7 +51,7 @@ class Grammar:
         return self.kind == "json_schema" or "%json" in self.source
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.kind not in (*KINDS, "tools"):
             raise GrammarError(f"A grammar is one of {', '.join(KINDS)}; got {self.kind!r:.40}.")
         try:
             size = len(self.source.encode())
@@ -57,10 +60,11 @@ class Grammar:
                 f"The {self.kind} grammar is not Unicode: it has a lone surrogate at "
                 f"{error.start:,}."
             ) from None
-        if size > MAX_GRAMMAR_BYTES:
+        limit = MAX_TOOLS_BYTES if self.kind == "tools" else MAX_GRAMMAR_BYTES
+        if size > limit:
             raise GrammarError(
-                f"The {self.kind} grammar has {size:,} bytes; at most {MAX_GRAMMAR_BYTES:,} are "
-                "compiled. Make it smaller."
+                f"The {self.kind} grammar has {size:,} bytes; at most {limit:,} are compiled. "
+                "Make it smaller."
             )
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlx_backends.errors import GrammarError, UnsupportedModelError
 from mlx_backends.grammar.control_tokens import ControlTokens, TokenSource, control_tokens
 from mlx_backends.grammar.json_schema import enforceable
-from mlx_backends.grammar.spec import Grammar
+from mlx_backends.grammar.spec import MAX_GRAMMAR_BYTES, Grammar
 from mlx_backends.text.tool_formats import INDEX, KEY, NAME, TYPE, ArgumentFormat, ToolFormat
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def tool_grammar(
         if answer is not None:
             return Grammar.json_schema(answer, strict=strict)
         return Grammar.lark(_TEXT_ONLY) if is_marked else None
+    _check_sizes(called)
     if tool_format is None:
         raise UnsupportedModelError(
             "The model's chat template has no known format of tool calls, so that no call can be "
@@ -91,7 +92,19 @@ def tool_grammar(
         )
     writer = _Writer(tool_format, control, strict=strict)
     rules = [*_start(tool_choice, writer, answer), *writer.rules(called, parallel=parallel)]
-    return Grammar("lark", "\n".join(rules), closers=tuple(_closers(tool_format)))
+    return Grammar("tools", "\n".join(rules), closers=tuple(_closers(tool_format)))
+
+
+def _check_sizes(functions: Sequence[Mapping[str, Any]]) -> None:
+    """Bound the time to compile, which grows with the square of each schema's size."""
+    sizes = {f["name"]: len(json.dumps(f.get("parameters"))) for f in functions}
+    if sum(size * size for size in sizes.values()) > MAX_GRAMMAR_BYTES**2:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise GrammarError(
+            f"The schemas of the {len(sizes):,} tools are too large to be enforced; that of "
+            f"{largest!r:.80} alone has {sizes[largest]:,} bytes. Make it smaller, or give fewer "
+            "tools."
+        )
 
 
 def _start(tool_choice: str, writer: "_Writer", answer: Mapping[str, Any] | None) -> list[str]:

@@ -137,7 +137,7 @@ def _block_text(block: Block, message: BaseMessage) -> str:
     if isinstance(block, str):
         return block
     kind = _kind(block)
-    if kind == "text":
+    if kind == "text" or (kind == "text-plain" and isinstance(block.get("text"), str)):
         return block["text"]
     if kind == "json" and isinstance(message, ToolMessage):
         return json.dumps(block.get("json"), ensure_ascii=False)

@@ -14,11 +14,10 @@ from langchain_core.output_parsers.openai_tools import (
     PydanticToolsParser,
 )
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from mlx_backends.errors import ConfigError
-from mlx_backends.langchain._tools import json_schema_of
+from mlx_backends.langchain._tools import json_schema_of, openai_tool
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 METHODS: tuple[Method, ...] = ("json_schema", "function_calling", "json_mode")
@@ -39,7 +38,7 @@ def binding_options(schema: Any, method: Method, *, strict: bool | None) -> dict
     kwargs = {"method": method, "strict": strict}
     options = {"ls_structured_output_format": {"kwargs": kwargs, "schema": schema}}
     if method == "function_calling":
-        tool = convert_to_openai_tool(schema)
+        tool = openai_tool(schema)
         choice = tool["function"]["name"]
         return {
             **options,
@@ -58,7 +57,7 @@ def parser_of(schema: Any, method: Method) -> BaseOutputParser[Any]:
     if method == "function_calling":
         if is_pydantic:
             return PydanticToolsParser(tools=[schema], first_tool_only=True)
-        name = convert_to_openai_tool(schema)["function"]["name"]
+        name = openai_tool(schema)["function"]["name"]
         return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
     return PydanticOutputParser(pydantic_object=schema) if is_pydantic else JsonOutputParser()
 

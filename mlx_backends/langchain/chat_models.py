@@ -21,6 +21,7 @@ from mlx_backends.engine.prepared_chat import (
     PreparedChat,
     ToolChoice,
     choice_of_tools,
+    joined_template_options,
     prepare_chat,
 )
 from mlx_backends.engine.profile import local_profile
@@ -282,5 +283,5 @@ class ChatMLX(EngineOptions, BaseChatModel):
             parallel_tool_calls=chat.parallel_tool_calls,
             strict=chat.strict,
             grammar=chat.reply_grammar(),
-            template_options={**self.template_options, **chat.template_options},
+            template_options=joined_template_options(self.template_options, chat.template_options),
         )

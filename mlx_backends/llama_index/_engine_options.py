@@ -12,6 +12,7 @@ from mlx_backends import registry
 from mlx_backends.config import Device, DType, EngineConfig, model_from_environment
 from mlx_backends.core import SamplingParams
 from mlx_backends.engine.interface import GenerationEngine
+from mlx_backends.engine.prepared_chat import joined_template_options
 from mlx_backends.errors import ConfigError
 from mlx_backends.llama_index._call_options import CallOptions
 from mlx_backends.llama_index._options import ModelName, options_of
@@ -120,7 +121,7 @@ class EngineOptions(FunctionCallingLLM):
         return self._engine(options.model), SamplingParams.from_options(**sampling)
 
     def _template_options(self, options: CallOptions) -> dict[str, Any]:
-        return {**self.template_options, **options.template_options}
+        return joined_template_options(self.template_options, options.template_options)
 
     def _engine(self, model: str | None = None) -> GenerationEngine:
         """The engine of a call; another model's is the shared one of otherwise equal options."""

@@ -152,3 +152,31 @@ def test_strict_reaches_the_schemas(tokenizer):
     assert isinstance(grammar, Grammar)
     with pytest.raises(GrammarError, match="uniqueItems"):
         compile_grammar(grammar, tokenizer, max_tokens=100)
+
+
+def many_tools(count: int) -> list[dict[str, Any]]:
+    """As an agent has them that is connected to several servers: 1.4 kB each."""
+    texts = {
+        f"p{i}": {"type": "string", "description": "What the parameter is for. " * 4}
+        for i in range(8)
+    }
+    schema = {"type": "object", "properties": {**WEATHER["properties"], **texts}}
+    return [tool(f"tool_{i}", schema) for i in range(count)]
+
+
+@pytest.mark.timeout(15)
+def test_very_many_tools_are_enforced(tokenizer):
+    """More than one schema may have of bytes; a second is enough where nothing else runs."""
+    tools = many_tools(200)
+    constraint = tool_constraint(tokenizer, tools, "any", max_tokens=400)
+    assert constraint is not None
+    ids = completion(constraint, tokenizer, random_draw(0))
+    text = b"".join(map(tokenizer.token_bytes, ids)).decode()
+    assert '{"name": "tool_' in text
+
+
+def test_schemas_that_are_too_large_are_named(tokenizer):
+    large = {"type": "object", "properties": {"x": {"enum": ["x" * 1_000] * 40}}}
+    tools = [*many_tools(3), *(tool(f"large_{i}", large) for i in range(3))]
+    with pytest.raises(GrammarError, match=r"6 tools are too large.*'large_0' alone has 40,"):
+        tool_grammar(tokenizer, tools, "auto")

@@ -114,6 +114,62 @@ def test_json_mode_without_a_schema(llm):
     assert isinstance(answer, dict)
 
 
+class Tree(BaseModel):
+    """A tree of numbers."""
+
+    value: int = Field(ge=0, le=99)
+    children: list["Tree"] = Field(max_length=2)
+
+
+@tool
+def plant(tree: Tree) -> str:
+    """Plant a tree."""
+    return str(tree.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_schema_may_refer_to_itself(llm, method):
+    for schema in (Tree, {"title": "Tree", **Tree.model_json_schema()}):
+        structured = llm.with_structured_output(schema, method=method)
+        for seed in range(3):
+            answer = structured.invoke("Grow a tree.", temperature=1.5, seed=seed)
+            Tree.model_validate(answer)
+
+
+def test_so_may_the_arguments_of_a_tool(llm):
+    bound = llm.bind_tools([plant], tool_choice="plant", parallel_tool_calls=False)
+    for seed in range(4):
+        [call] = bound.invoke("Plant it.", temperature=1.5, seed=seed).tool_calls
+        Tree.model_validate(call["args"]["tree"])
+        assert plant.invoke(call).content.isdigit()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tools": 5}, "list of tools"),
+        ({"tools": "get_port"}, "list of tools"),
+        ({"tools": ["get_port"]}, "no tool"),
+        ({"tools": [{"type": "web_search_preview"}]}, "no tool that runs here"),
+        ({"tools": [{"type": "function", "function": {"description": "x"}}]}, "no tool"),
+        ({"tools": [{"type": "object", "properties": {}}]}, "title"),
+        ({"response_format": 5}, "does not describe"),
+        ({"response_format": {"type": "json_schema"}}, "holds its schema like"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "holds its schema like"),
+        ({"template_options": 5}, "template_options must be a mapping"),
+        ({"model": 5}, "folder or a Hub id"),
+    ],
+)
+def test_malformed_options_are_typed_errors(llm, options, words):
+    with pytest.raises(ConfigError, match=words):
+        llm.invoke("Hi", **options)
+
+
+def test_a_schema_for_a_call_needs_a_name(llm):
+    with pytest.raises(ConfigError, match="title"):
+        llm.with_structured_output({"type": "object"}, method="function_calling")
+
+
 def test_methods_and_schemas_are_checked(llm):
     with pytest.raises(ConfigError, match="json_schema, function_calling, json_mode"):
         llm.with_structured_output(Engine, method="yaml")

@@ -39,6 +39,10 @@ METRICS = RequestMetrics(
     ("message", "turn"),
     [
         (HumanMessage("Hi"), {"role": "user", "content": "Hi"}),
+        (
+            HumanMessage([{"type": "text-plain", "text": "Notes.", "mime_type": "text/plain"}]),
+            {"role": "user", "content": "Notes."},
+        ),
         (HumanMessage("Hi", name="ann"), {"role": "user", "content": "Hi", "name": "ann"}),
         (SystemMessage("Be brief."), {"role": "system", "content": "Be brief."}),
         (AIMessage("Hello."), {"role": "assistant", "content": "Hello."}),

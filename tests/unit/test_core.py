@@ -32,7 +32,11 @@ from mlx_backends.errors import ConfigError
         {"stop": (1,)},
         {"stop": ("x" * 5_000,)},
         {"stop": tuple(map(str, range(65)))},
+        {"stop": 5},
         {"stop_token_ids": (-1,)},
+        {"stop_token_ids": 5},
+        {"logprobs": "yes"},
+        {"ignore_eos": 1},
         {"top_logprobs": 101},
     ],
 )

@@ -60,6 +60,21 @@ async def test_partial_objects_are_streamed(llm, method):
     assert type(whole) is Port
 
 
+class Tree(BaseModel):
+    """A tree of numbers."""
+
+    value: int = Field(ge=0, le=99)
+    children: list["Tree"] = Field(max_length=2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_class_may_refer_to_itself(llm, tiny_lm, method):
+    for model in (llm, MLXLLM(model=str(tiny_lm), max_tokens=48)):
+        options = {"llm_kwargs": {"temperature": 1.5, "seed": 1}}
+        *_, tree = await responses_of(model, method, Tree, PromptTemplate("A tree."), **options)
+        assert type(tree) is Tree
+
+
 @pytest.mark.parametrize("method", METHODS)
 async def test_any_model_gives_a_valid_object(tiny_lm, method):
     """Random weights that were trained on nothing: the grammar alone makes the object."""

@@ -306,8 +306,11 @@ def test_budget_too_small_for_a_call_is_an_error(llm, tools):
 
 
 def test_malformed_tool_is_an_error(llm):
-    with pytest.raises(ConfigError, match="A tool is"):
-        llm.chat([ChatMessage("Hi")], tools=["paint"])
+    for malformed in (["paint"], [{"function": {"name": 5}}], [{"type": "web_search"}]):
+        with pytest.raises(ConfigError, match="A tool is"):
+            llm.chat([ChatMessage("Hi")], tools=malformed)
+    with pytest.raises(ConfigError, match="list of tools"):
+        llm.chat([ChatMessage("Hi")], tools=5)
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}
     function = {"name": "f", "description": "", "parameters": schema | {"required": ["a"]}}
     with pytest.raises(RequestError):

@@ -95,13 +95,16 @@ def install(
     """
     layer: Any
     for name, layer in model.named_modules():
-        if not isinstance(layer, _LINEAR) or isinstance(layer, RoundedInput):
-            continue
-        if scales is not None and name not in scales:
+        if not _is_rounded(name, layer, scales):
             continue
         layer.__class__ = _rounding(type(layer), base)
         layer.input_mode = mode
         layer.input_scale = None if scales is None else scales[name]
+
+
+def _is_rounded(name: str, layer: Any, scales: dict[str, float] | None) -> bool:
+    is_linear = isinstance(layer, _LINEAR) and not isinstance(layer, RoundedInput)
+    return is_linear and (scales is None or name in scales)
 
 
 def uninstall(model: nn.Module) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from mlx_backends.errors import ConfigError
+from mlx_backends.quantization.training_config import TrainingConfig
 
 Method = Literal["ptq", "dynamic", "static", "qat"]
 Mode = Literal["affine", "mxfp4", "mxfp8", "nvfp4"]
@@ -45,12 +46,14 @@ class QuantizationConfig:
         algorithm: Of ``ptq``: round to nearest, AWQ, GPTQ, or ``mixed`` widths by sensitivity.
         target_bits: With ``mixed``: bits a weight that the whole model may take, scales included.
         high_bits: With ``mixed``: width of the sensitive layers; None is the next above.
-        calibration_data: What ``static``, ``awq``, ``gptq`` and ``mixed`` look at: model inputs
-            (arrays of token ids, one batch each), or texts where a tokenizer is known.
+        calibration_data: What ``static``, ``awq``, ``gptq`` and ``mixed`` look at, and ``qat``
+            trains on: model inputs (arrays of token ids, one batch each), or texts where a
+            tokenizer is known.
         observer: With ``static``: how a layer's range is found.
         percentile: With ``observer="percentile"``: share of the magnitudes that are kept, in
             percent.
         exclude: Parts of names of layers that stay as they are.
+        training: With ``qat``: how to train; the data is ``calibration_data``.
 
     Raises:
         ConfigError: A value is out of its range, or does not go with another.
@@ -69,6 +72,7 @@ class QuantizationConfig:
     observer: Observer = "percentile"
     percentile: float = 99.99
     exclude: tuple[str, ...] = ()
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> Self:
@@ -90,6 +94,8 @@ class QuantizationConfig:
         _require_choice("mode", self.mode, MODES)
         _require_choice("algorithm", self.algorithm, ALGORITHMS)
         _require_choice("observer", self.observer, OBSERVERS)
+        if not isinstance(self.training, TrainingConfig):
+            raise ConfigError(f"training must be a TrainingConfig; got {self.training!r:.80}.")
         bits, group_size = FORMATS.get(self.mode, (_DEFAULT_BITS, _DEFAULT_GROUP))
         self._set("weight_bits", bits if self.weight_bits is None else self.weight_bits)
         self._set("group_size", group_size if self.group_size is None else self.group_size)
@@ -122,8 +128,8 @@ class QuantizationConfig:
         return self.high_bits or next(bits for bits in AFFINE_BITS if bits > self.bits)
 
     @property
-    def needs_calibration(self) -> bool:
-        return self.method == "static" or (self.method == "ptq" and self.algorithm != "rtn")
+    def needs_data(self) -> bool:
+        return self.method in ("static", "qat") or self.algorithm != "rtn"
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -152,7 +158,9 @@ class QuantizationConfig:
                     f"activation_bits={self.activation_bits!r}."
                 )
             return
-        if self.method == "qat" and self.activation_bits is None:
+        if self.method == "qat" and (self.activation_bits is None or self.mode != "affine"):
+            if self.mode != "affine":
+                raise ConfigError(f"method='qat' takes mode='affine'; got {self.mode!r}.")
             return
         needed = 4 if self.mode == "nvfp4" else 8
         if self.mode not in ("affine", *ACTIVATION_FORMATS):

@@ -72,7 +72,7 @@ def quantize_model(
         config: How. Texts as calibration data are encoded with the model's tokenizer.
         force: Replace a destination that exists.
         dequantize: Unpack a model that is quantized already; its weights stay rounded.
-        on_progress: Called with the number of tensors written and of all.
+        on_progress: Called with the number of steps trained and of all, then of tensors written.
 
     Raises:
         ConfigError: The configuration or its calibration data is not usable.
@@ -85,7 +85,7 @@ def quantize_model(
         raise OutputError(f"{destination} is the source itself; name another folder.")
     mx.reset_peak_memory()
     with new_folder(Path(destination), force=force) as partial:
-        quantized = _quantized(folder, config, dequantize)
+        quantized = _quantized(folder, config, dequantize, on_progress)
         weight_bytes = _write_weights(quantized.weights, partial, on_progress)
         _copy_small_files(folder, partial)
         _write_json(partial / "config.json", quantized.settings)
@@ -108,7 +108,9 @@ class _Quantized:
     num_weights: int
 
 
-def _quantized(folder: Path, config: QuantizationConfig, dequantize: bool) -> _Quantized:
+def _quantized(
+    folder: Path, config: QuantizationConfig, dequantize: bool, on_progress: OnProgress | None
+) -> _Quantized:
     model, settings = read_model(folder)
     if settings.get("quantization") and not dequantize:
         raise QuantizationError(
@@ -121,10 +123,15 @@ def _quantized(folder: Path, config: QuantizationConfig, dequantize: bool) -> _Q
     num_weights = sum(array.size for _, array in arrays(model))
     stored = _stored_type(model)
     # Forward passes are fastest in float32 on a CPU; rounding to nearest needs none.
-    runs_model = config.needs_calibration and mx.default_device() == mx.Device(mx.cpu)
+    runs_model = config.needs_data and mx.default_device() == mx.Device(mx.cpu)
     _cast(model, mx.float32 if runs_model else stored)
     config = _with_token_ids(config, folder)
-    settings |= apply(model, config)
+    settings |= apply(
+        model,
+        config,
+        stored=stored,
+        on_step=(lambda done, total, _: on_progress(done, total)) if on_progress else None,
+    )
     _cast(model, stored)
     settings["quantization"] = describe(model, config)
     settings["quantization_config"] = settings["quantization"]  # where the Hub looks
@@ -148,7 +155,7 @@ def _cast(model: nn.Module, dtype: mx.Dtype) -> None:
 
 
 def _with_token_ids(config: QuantizationConfig, folder: Path) -> QuantizationConfig:
-    if not config.needs_calibration:
+    if not config.needs_data:
         return config
     tokenizer = Tokenizer.from_folder(folder)
     return replace(config, calibration_data=token_rows(config.calibration_data, tokenizer.encode))

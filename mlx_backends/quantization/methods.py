@@ -1,9 +1,10 @@
-"""``quantize``: any model in memory, by any method that needs no training."""
+"""``quantize``: any model in memory, by any method."""
 
 import copy
 from collections.abc import Mapping
 from typing import Any
 
+import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_unflatten
 
@@ -13,7 +14,9 @@ from mlx_backends.quantization import ptq
 from mlx_backends.quantization.calibration import model_inputs, token_rows
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.layers import arrays
+from mlx_backends.quantization.qat import OnStep, train
 from mlx_backends.quantization.ranges import find_scales
+from mlx_backends.quantization.training_data import RowBatches
 
 
 def quantize(model: nn.Module, config: QuantizationConfig | Mapping[str, Any]) -> nn.Module:
@@ -29,8 +32,6 @@ def quantize(model: nn.Module, config: QuantizationConfig | Mapping[str, Any]) -
     """
     if not isinstance(config, QuantizationConfig):
         config = QuantizationConfig.from_dict(config)
-    if config.method == "qat":
-        raise ConfigError("method='qat' needs training data; it has no form in memory yet.")
     twin = twin_of(model)
     apply(twin, config)
     return twin
@@ -41,8 +42,20 @@ def twin_of(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, {id(array): array for _, array in arrays(model)})
 
 
-def apply(model: nn.Module, config: QuantizationConfig) -> dict[str, Any]:
-    """Quantize in place, by a method that needs no training.
+def apply(
+    model: nn.Module,
+    config: QuantizationConfig,
+    *,
+    stored: mx.Dtype | None = None,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Quantize in place.
+
+    Args:
+        model: Changed.
+        config: How.
+        stored: With ``qat``: type of the scales; None is the model's own.
+        on_step: With ``qat``: called now and then with steps done, steps in all, and the loss.
 
     Returns:
         What ``config.json`` says besides the ``quantization`` section.
@@ -50,6 +63,11 @@ def apply(model: nn.Module, config: QuantizationConfig) -> dict[str, Any]:
     if config.method == "ptq":
         _round_weights(model, config)
         return {}
+    if config.method == "qat":
+        _train(model, config, stored or _type_of(model), on_step)
+        if config.activation_bits is None:
+            ptq.round_to_nearest(model, config)
+            return {}
     scales = None
     if config.method == "static":
         batches = model_inputs(config.calibration_data)
@@ -58,10 +76,24 @@ def apply(model: nn.Module, config: QuantizationConfig) -> dict[str, Any]:
     ptq.round_to_nearest(model, config)
     if config.mode == "affine":
         _round_inputs(model, scales, config)
-        section: dict[str, Any] = {"method": config.method, "bits": config.activation_bits}
+        method = "dynamic" if scales is None else "static"
+        section: dict[str, Any] = {"method": method, "bits": config.activation_bits}
         return {rounded_inputs.KEY: section if scales is None else section | {"scales": scales}}
     _use_format(model, config)
     return {rounded_inputs.NATIVE_KEY: True}
+
+
+def _train(
+    model: nn.Module, config: QuantizationConfig, stored: mx.Dtype, on_step: OnStep | None
+) -> None:
+    settings = config.training
+    rows = token_rows(config.calibration_data, None, length=settings.sequence_length)
+    batches = RowBatches(rows, settings.batch_size, settings.seed)
+    train(model, config, batches, teacher=twin_of(model), stored=stored, on_step=on_step)
+
+
+def _type_of(model: nn.Module) -> mx.Dtype:
+    return next(array.dtype for _, array in arrays(model))
 
 
 def product_of(model: nn.Module) -> str:

@@ -1,0 +1,183 @@
+"""Quantization-aware training: the weights learn to bear their rounding."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+from mlx.utils import tree_unflatten
+
+from mlx_backends.errors import NumericalError
+from mlx_backends.models import rounded_inputs
+from mlx_backends.quantization import checkpoint
+from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.layers import arrays, bits_of, is_embedding, quantizable
+from mlx_backends.quantization.trained_weights import (
+    Arrays,
+    FullWeights,
+    LowRankWeights,
+    TrainedWeights,
+    rounded,
+)
+from mlx_backends.quantization.training_data import BatchOf
+from mlx_backends.quantization.training_step import (
+    TrainingStep,
+    distillation_loss,
+    next_token_loss,
+)
+
+OnStep = Callable[[int, int, float], None]
+# Reading the loss waits for the device.
+_LOSS_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How weights are rounded while they are trained: bits by parameter name, groups, type."""
+
+    widths: dict[str, int]
+    group_size: int
+    stored: mx.Dtype
+
+    @classmethod
+    def of(cls, model: nn.Module, config: QuantizationConfig, stored: mx.Dtype) -> "Rounding":
+        """What a configuration rounds of a model."""
+        chosen = quantizable(model, config)
+        widths = {f"{name}.weight": bits_of(name, m, config) for name, m in chosen.items()}
+        return cls(widths, config.group, stored)
+
+    def __call__(self, weights: Arrays) -> Arrays:
+        return rounded(weights, self.widths, self.group_size, self.stored)
+
+
+def train(
+    model: Any,
+    config: QuantizationConfig,
+    batch_of: BatchOf,
+    *,
+    teacher: Any = None,
+    stored: mx.Dtype = mx.bfloat16,
+    on_step: OnStep | None = None,
+) -> list[float]:
+    """Train a language model in place, to be packed afterwards as ``config`` says.
+
+    Args:
+        model: Token ids (rows, length) to logits; not packed.
+        config: Bits, groups, and ``training``.
+        batch_of: The data.
+        teacher: What ``distillation`` follows, such as the model before.
+        stored: Type in which the weights will be packed.
+        on_step: Called now and then with steps done, steps in all, and the loss.
+
+    Returns:
+        Losses, one for every ten steps.
+
+    Raises:
+        NumericalError: The loss is not finite any more.
+        QuantizationError: The model cannot be packed so.
+    """
+    settings = config.training
+    rounding = Rounding.of(model, config, stored)
+    weights = _trained_weights(model, config, rounding)
+    loss_of = next_token_loss if settings.loss == "data" else distillation_loss(teacher)
+    optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, 0.95], weight_decay=0.0)
+    trained = weights.start()
+    optimizer.init(trained)
+    done, trained = _resumed(config, trained, optimizer)
+    with _prepared(model, config):
+        step = TrainingStep(
+            model,
+            lambda trained: rounding(weights.exact(trained)),
+            loss_of,
+            optimizer,
+            compute=compute_type(),
+        )
+        losses = []
+        for index in range(done, settings.steps):
+            optimizer.learning_rate = settings.rate_at(index)
+            trained, loss = step(trained, batch_of(index))
+            mx.async_eval(trained, optimizer.state, loss)
+            if (index + 1) % _LOSS_EVERY == 0 or index + 1 == settings.steps:
+                losses.append(_finite(loss, index))
+                if on_step:
+                    on_step(index + 1, settings.steps, losses[-1])
+            if (index + 1) % settings.checkpoint_every == 0 and settings.checkpoint_path:
+                checkpoint.save(settings.checkpoint_path, index + 1, trained, optimizer)
+    final = weights.exact(trained)
+    model.update(tree_unflatten([(name, array.astype(stored)) for name, array in final.items()]))
+    mx.eval(model.parameters())
+    return losses
+
+
+def compute_type() -> mx.Dtype:
+    """bfloat16 on a GPU; float32 on a CPU, where it is fastest."""
+    return mx.float32 if mx.default_device() == mx.Device(mx.cpu) else mx.bfloat16
+
+
+def _trained_weights(
+    model: nn.Module, config: QuantizationConfig, rounding: Rounding
+) -> TrainedWeights:
+    parameters = dict(arrays(model))
+    if config.training.scope == "full":
+        return FullWeights(parameters)
+    chosen = quantizable(model, config)
+    names = [f"{name}.weight" for name, layer in chosen.items() if not is_embedding(name, layer)]
+    return LowRankWeights(parameters, names, config.training.lora_rank, config.training.seed)
+
+
+def _resumed(
+    config: QuantizationConfig, trained: Arrays, optimizer: optim.Optimizer
+) -> tuple[int, Arrays]:
+    path = config.training.checkpoint_path
+    if path is None or not path.exists():
+        return 0, trained
+    return checkpoint.load(path, trained, optimizer)
+
+
+def _finite(loss: mx.array, index: int) -> float:
+    value = float(loss)  # type: ignore[arg-type]
+    if not -1e9 < value < 1e9:
+        raise NumericalError(
+            f"The loss of step {index + 1} is {value}. Lower learning_rate, or check the data."
+        )
+    return value
+
+
+@contextmanager
+def _prepared(model: nn.Module, config: QuantizationConfig) -> Iterator[None]:
+    """Let layers round their inputs, and keep less for the backward pass, as is asked."""
+    layers: list[Any] = []
+    if config.activation_bits is not None:
+        rounded_inputs.install(model, None, base=rounded_inputs.RoundedInputTraining)
+    if config.training.gradient_checkpointing:
+        layers = list(getattr(model, "layers", []))
+    for layer in layers:
+        layer.__class__ = _checkpointed(type(layer))
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.__class__ = type(layer).__bases__[1]
+        rounded_inputs.uninstall(model)
+
+
+class _Checkpointed(nn.Module):
+    """Mixed into a layer: only its input is kept for the backward pass."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        run = super().__call__
+
+        def inner(parameters: Any, *args: Any, **kwargs: Any) -> Any:
+            self.update(parameters)
+            return run(*args, **kwargs)
+
+        return mx.checkpoint(inner)(self.parameters(), *args, **kwargs)
+
+
+@cache
+def _checkpointed(layer: type[nn.Module]) -> type[nn.Module]:
+    return type(f"Checkpointed{layer.__name__}", (_Checkpointed, layer), {})

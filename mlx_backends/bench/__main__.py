@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from mlx_backends.bench import agreement, engine, first_use, fusion, sparsity, step
+from mlx_backends.bench import agreement, engine, first_use, fusion, quantization, sparsity, step
 from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
 from mlx_backends.bench.record import Record, environment
@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     sparsity.add_arguments(
         commands.add_parser("sparsity", help="sparse products against the dense one")
     )
+    quantization.add_arguments(
+        commands.add_parser("quantization", help="what each way of quantizing costs in quality")
+    )
     parser_of_agreement = commands.add_parser("agreement", help="this engine's tokens and mlx-lm's")
     _add_model(parser_of_agreement)
     parser_of_agreement.add_argument("--dtype", choices=get_args(DType), default="auto")
@@ -45,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
             return step.run(options, _report)
         case "facts":
             return _run_facts(options.json)
+        case "quantization":
+            return quantization.run(options, _report)
         case "sparsity":
             return sparsity.run(options, _report)
         case "first-use" | "agreement":

@@ -27,7 +27,7 @@ def quantize(
         Path | None,
         typer.Option(help="Text, or JSON lines with 'text' or 'messages', like the model's use."),
     ] = None,
-    observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "percentile",
+    observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "minmax",
     dequantize: Annotated[
         bool, typer.Option("--dequantize", help="Unpack a quantized model first.")
     ] = False,

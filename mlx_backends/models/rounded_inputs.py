@@ -123,8 +123,14 @@ def _rounding(layer: type[nn.Module], base: type[RoundedInput]) -> type[nn.Modul
 def replace_unsupported(model: nn.Module, config: dict[str, Any]) -> None:
     """Put plain packed layers in place of mlx-lm's ``QQLinear`` if the device cannot run them."""
     if config.get(NATIVE_KEY) and not has_native_product(_mode(config)):
-        found = tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
-        plain = [(name, _plain(layer)) for name, layer in found if isinstance(layer, nn.QQLinear)]
+        replace_native(model)
+
+
+def replace_native(model: nn.Module) -> None:
+    """Put plain packed layers in place of all ``QQLinear`` ones."""
+    found = tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
+    plain = [(name, _plain(layer)) for name, layer in found if isinstance(layer, nn.QQLinear)]
+    if plain:
         model.update_modules(tree_unflatten(plain))
 
 

@@ -52,6 +52,8 @@ class QuantizationConfig:
         observer: With ``static``: how a layer's range is found.
         percentile: With ``observer="percentile"``: share of the magnitudes that are kept, in
             percent.
+        smooth: With ``static``: move outliers of activations into the weights first, where the
+            architecture is known (SmoothQuant).
         exclude: Parts of names of layers that stay as they are.
         training: With ``qat``: how to train; the data is ``calibration_data``.
 
@@ -69,8 +71,9 @@ class QuantizationConfig:
     target_bits: float | None = None
     high_bits: int | None = None
     calibration_data: Any = field(default=None, repr=False, compare=False)
-    observer: Observer = "percentile"
+    observer: Observer = "minmax"
     percentile: float = 99.99
+    smooth: bool = True
     exclude: tuple[str, ...] = ()
     training: TrainingConfig = field(default_factory=TrainingConfig)
 

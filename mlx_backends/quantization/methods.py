@@ -15,7 +15,8 @@ from mlx_backends.quantization.calibration import model_inputs, token_rows
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.layers import arrays
 from mlx_backends.quantization.qat import OnStep, train
-from mlx_backends.quantization.ranges import find_scales
+from mlx_backends.quantization.ranges import find_peaks, find_scales
+from mlx_backends.quantization.smoothing import smooth
 from mlx_backends.quantization.training_data import RowBatches
 
 
@@ -66,14 +67,16 @@ def apply(
     if config.method == "qat":
         _train(model, config, stored or _type_of(model), on_step)
         if config.activation_bits is None:
-            ptq.round_to_nearest(model, config)
             return {}
     scales = None
     if config.method == "static":
         batches = model_inputs(config.calibration_data)
+        if config.smooth:
+            smooth(model, find_peaks(model, batches))
         scales = find_scales(model, batches, config.observer, config.percentile)
         scales = {name: s for name, s in scales.items() if _is_chosen(name, config)}
-    ptq.round_to_nearest(model, config)
+    if config.method != "qat":
+        ptq.round_to_nearest(model, config)
     if config.mode == "affine":
         _round_inputs(model, scales, config)
         method = "dynamic" if scales is None else "static"

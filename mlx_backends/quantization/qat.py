@@ -2,26 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_unflatten
 
 from mlx_backends.errors import NumericalError
 from mlx_backends.models import rounded_inputs
 from mlx_backends.quantization import checkpoint
 from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.grids import Grids
 from mlx_backends.quantization.layers import arrays, bits_of, is_embedding, quantizable
 from mlx_backends.quantization.trained_weights import (
     Arrays,
     FullWeights,
     LowRankWeights,
     TrainedWeights,
-    rounded,
 )
 from mlx_backends.quantization.training_data import BatchOf
 from mlx_backends.quantization.training_step import (
@@ -35,25 +33,6 @@ OnStep = Callable[[int, int, float], None]
 _LOSS_EVERY = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """How weights are rounded while they are trained: bits by parameter name, groups, type."""
-
-    widths: dict[str, int]
-    group_size: int
-    stored: mx.Dtype
-
-    @classmethod
-    def of(cls, model: nn.Module, config: QuantizationConfig, stored: mx.Dtype) -> "Rounding":
-        """What a configuration rounds of a model."""
-        chosen = quantizable(model, config)
-        widths = {f"{name}.weight": bits_of(name, m, config) for name, m in chosen.items()}
-        return cls(widths, config.group, stored)
-
-    def __call__(self, weights: Arrays) -> Arrays:
-        return rounded(weights, self.widths, self.group_size, self.stored)
-
-
 def train(
     model: Any,
     config: QuantizationConfig,
@@ -63,7 +42,7 @@ def train(
     stored: mx.Dtype = mx.bfloat16,
     on_step: OnStep | None = None,
 ) -> list[float]:
-    """Train a language model in place, to be packed afterwards as ``config`` says.
+    """Train a language model and pack it, in place.
 
     Args:
         model: Token ids (rows, length) to logits; not packed.
@@ -81,17 +60,17 @@ def train(
         QuantizationError: The model cannot be packed so.
     """
     settings = config.training
-    rounding = Rounding.of(model, config, stored)
-    weights = _trained_weights(model, config, rounding)
+    weights = _trained_weights(model, config)
+    grids = grids_of(model, config, stored)
     loss_of = next_token_loss if settings.loss == "data" else distillation_loss(teacher)
     optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, 0.95], weight_decay=0.0)
-    trained = weights.start()
+    trained = weights.start() | grids.start()
     optimizer.init(trained)
     done, trained = _resumed(config, trained, optimizer)
     with _prepared(model, config):
         step = TrainingStep(
             model,
-            lambda trained: rounding(weights.exact(trained)),
+            lambda trained: grids.round(weights.exact(trained), trained),
             loss_of,
             optimizer,
             compute=compute_type(),
@@ -107,8 +86,7 @@ def train(
                     on_step(index + 1, settings.steps, losses[-1])
             if (index + 1) % settings.checkpoint_every == 0 and settings.checkpoint_path:
                 checkpoint.save(settings.checkpoint_path, index + 1, trained, optimizer)
-    final = weights.exact(trained)
-    model.update(tree_unflatten([(name, array.astype(stored)) for name, array in final.items()]))
+    grids.pack(model, weights.exact(trained), trained)
     mx.eval(model.parameters())
     return losses
 
@@ -118,9 +96,14 @@ def compute_type() -> mx.Dtype:
     return mx.float32 if mx.default_device() == mx.Device(mx.cpu) else mx.bfloat16
 
 
-def _trained_weights(
-    model: nn.Module, config: QuantizationConfig, rounding: Rounding
-) -> TrainedWeights:
+def grids_of(model: nn.Module, config: QuantizationConfig, stored: mx.Dtype) -> Grids:
+    """The first grids of all weights that a configuration packs."""
+    chosen = quantizable(model, config)
+    widths = {f"{name}.weight": bits_of(name, m, config) for name, m in chosen.items()}
+    return Grids(dict(arrays(model)), widths, config.group, stored)
+
+
+def _trained_weights(model: nn.Module, config: QuantizationConfig) -> TrainedWeights:
     parameters = dict(arrays(model))
     if config.training.scope == "full":
         return FullWeights(parameters)

@@ -18,14 +18,25 @@ _SAMPLES = 16_384
 _CLIPS = np.linspace(0.2, 1.0, 81)
 
 
+Notes = list[tuple[mx.array, mx.array]]
+
+
 class _Watched(RoundedInput):
     """Notes magnitudes of the inputs and rounds nothing."""
 
     def round_input(self, x: mx.array) -> mx.array:
-        magnitudes = mx.abs(x.astype(mx.float32)).reshape(-1)
-        step = -(-magnitudes.size // _SAMPLES)
-        self.__dict__.setdefault("seen", []).append((magnitudes.max(), magnitudes[::step]))
+        rows = mx.abs(x.astype(mx.float32)).reshape(-1, x.shape[-1])
+        step = -(-rows.size // _SAMPLES)
+        self.__dict__.setdefault("seen", []).append((rows.max(axis=0), rows.reshape(-1)[::step]))
         return x
+
+
+def find_peaks(model: nn.Module, batches: Sequence[mx.array]) -> dict[str, mx.array]:
+    """Largest magnitude of each channel of each linear layer's input, (channels,)."""
+    return {
+        name: mx.stack([peaks for peaks, _ in notes]).max(axis=0)
+        for name, notes in _watch(model, batches).items()
+    }
 
 
 def find_scales(
@@ -43,6 +54,14 @@ def find_scales(
     Raises:
         QuantizationError: The data leaves a layer without a finite input that is not zero.
     """
+    return {
+        name: _scale(name, notes, observer, percentile)
+        for name, notes in _watch(model, batches).items()
+    }
+
+
+def _watch(model: nn.Module, batches: Sequence[mx.array]) -> dict[str, Notes]:
+    """What each linear layer that ran was given: peaks by channel, and samples, of each batch."""
     install(model, None, base=_Watched)
     watched: dict[str, Any] = {
         name: layer for name, layer in model.named_modules() if isinstance(layer, _Watched)
@@ -54,15 +73,11 @@ def find_scales(
         seen = {name: layer.__dict__.pop("seen", []) for name, layer in watched.items()}
     finally:
         uninstall(model)
-    return {
-        name: _scale(name, notes, observer, percentile) for name, notes in seen.items() if notes
-    }
+    return {name: notes for name, notes in seen.items() if notes}
 
 
-def _scale(
-    name: str, notes: list[tuple[mx.array, mx.array]], observer: Observer, percentile: float
-) -> float:
-    largest = max(float(np.array(top)) for top, _ in notes)
+def _scale(name: str, notes: Notes, observer: Observer, percentile: float) -> float:
+    largest = max(float(np.array(peaks).max()) for peaks, _ in notes)
     if not 0 < largest < float("inf"):
         raise QuantizationError(
             f"The inputs of {name!r} reach {largest} on the calibration data; give data on which "

@@ -1,8 +1,4 @@
-"""What quantization-aware training changes, and the weights that the model then runs with.
-
-Weights are rounded in the forward pass exactly as they will be packed, and take the gradient as if
-they were not (straight-through: Bengio et al. 2013, arXiv:1308.3432).
-"""
+"""What quantization-aware training changes: every weight, or low-rank additions to them."""
 
 import math
 from collections.abc import Mapping
@@ -42,7 +38,7 @@ class FullWeights:
 
     def exact(self, trained: Arrays) -> Arrays:
         """As in ``TrainedWeights``."""
-        return trained
+        return {name: trained[name] for name in self._parameters}
 
 
 class LowRankWeights:
@@ -82,28 +78,3 @@ class LowRankWeights:
             name: array + added[name] if name in added else array
             for name, array in self._parameters.items()
         }
-
-
-def rounded(
-    weights: Arrays, widths: Mapping[str, int], group_size: int, stored: mx.Dtype
-) -> Arrays:
-    """Weights as they will be after packing, straight-through; the others as they are.
-
-    Args:
-        weights: By name.
-        widths: Bits of those that will be packed.
-        group_size: Of the packing.
-        stored: Type in which weights are packed, which scales and biases then have.
-    """
-    return {
-        name: _straight_through(weight, widths[name], group_size, stored)
-        if name in widths
-        else weight
-        for name, weight in weights.items()
-    }
-
-
-def _straight_through(weight: mx.array, bits: int, group_size: int, stored: mx.Dtype) -> mx.array:
-    packed = mx.quantize(mx.stop_gradient(weight).astype(stored), group_size, bits)
-    kept = mx.dequantize(*packed, group_size=group_size, bits=bits).astype(weight.dtype)
-    return weight + mx.stop_gradient(kept - weight)

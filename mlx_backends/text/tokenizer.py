@@ -1,47 +1,32 @@
-"""Text to token ids and back, for one model.
+"""The tokenizer of one model: text and chats to token ids, and back.
 
-Owns the choice between the ``tokenizers`` library and tiktoken, special tokens, and the way from a
-chat to a prompt. It knows neither the model's weights nor its context window. Nothing of a model's
-folder is run here; its chat template runs in a process of its own (``template_renderer``).
+It knows neither the model's weights nor its context window. Nothing of a model's folder is run
+here; its chat template runs in a process of its own (``template_renderer``).
 """
 
-import json
-import re
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tiktoken
-import tokenizers
 
-from mlx_backends.errors import (
-    ChatTemplateError,
-    RequestError,
-    TokenIdError,
-    UnsupportedModelError,
-)
-from mlx_backends.text.added_tokens import AddedTokens
-from mlx_backends.text.byte_alphabet import bytes_of
-from mlx_backends.text.byte_level_encoder import ByteLevelEncoder
+from mlx_backends.errors import ChatTemplateError
 from mlx_backends.text.chat_template import ChatTemplate, Message, TemplateOption
-from mlx_backends.text.detokenizer import ByteLevelDetokenizer, Detokenizer, WindowDetokenizer
-from mlx_backends.text.native import NativePanicError, panics_as_errors, refusals_as_request_errors
+from mlx_backends.text.detokenizer import Detokenizer
+from mlx_backends.text.native import refusals_as_request_errors
 from mlx_backends.text.reasoning import reasoning_format
-from mlx_backends.text.special_escape import SpecialEscape, pattern_of, texts_in
-from mlx_backends.text.tiktoken_bridge import bridge
-from mlx_backends.text.tokenizer_files import MAX_TOKEN_ID, TokenizerFiles, read_tokenizer_files
+from mlx_backends.text.special_escape import pattern_of, texts_in
+from mlx_backends.text.text_encoder import (
+    MAX_TEXT_CHARS,
+    TextEncoder,
+    require_encodable,
+    require_length,
+)
+from mlx_backends.text.token_decoder import TokenDecoder
+from mlx_backends.text.tokenizer_files import TokenizerFiles, read_tokenizer_files
 from mlx_backends.text.tool_formats import tool_format
 
-# Half a million tokens of English. On hostile text (one run of letters, or of spaces) both
-# libraries take up to a microsecond a character, so that no text holds a thread for much longer
-# than two seconds.
-MAX_TEXT_CHARS = 2 * 2**20
-# From here on tiktoken saves more than building its tables costs, over a few texts.
-_BULK_CHARS = 64 * 1024
-_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+__all__ = ["MAX_TEXT_CHARS", "Tokenizer"]
 
 
 class Tokenizer:
@@ -57,7 +42,6 @@ class Tokenizer:
     """
 
     def __init__(self, files: TokenizerFiles) -> None:
-        self._library = files.library
         self._special_tokens = files.special_tokens
         self.eos_token_ids = files.eos_token_ids
         self.vocab_size = 1 + max(files.library.get_vocab(with_added_tokens=True).values())
@@ -74,12 +58,8 @@ class Tokenizer:
             "\n".join(files.chat_templates.values()), self._added_ids.__contains__
         )
         self.reasoning_format = reasoning_format(self._added_ids.__contains__)
-        self._decoder_types = _decoder_types(files.library)
-        self._token_bytes: dict[int, bytes] = {}
-        self._lock = threading.Lock()
-        self._plain_library: tokenizers.Tokenizer | None = None
-        self._bulk: ByteLevelEncoder | None = None
-        self._bulk_reason: str | None = None
+        self._encoder = TextEncoder(files.library)
+        self._decoder = TokenDecoder(files.library, self._special_ids)
 
     @classmethod
     def from_folder(cls, folder: Path) -> "Tokenizer":
@@ -108,14 +88,12 @@ class Tokenizer:
 
         Built at first use, in about a second for 150,000 tokens.
         """
-        encoder = self._bulk_encoder()
-        return encoder.encoding if encoder else None
+        return self._encoder.encoding
 
     @property
     def encoding_reason(self) -> str | None:
         """Why there is no ``encoding``; None if there is one."""
-        self._bulk_encoder()
-        return self._bulk_reason
+        return self._encoder.encoding_reason
 
     def encode(
         self, text: str, *, add_special_tokens: bool = False, parse_special: bool = True
@@ -132,17 +110,9 @@ class Tokenizer:
         Raises:
             RequestError: The text is too long, or is not Unicode (a lone surrogate).
         """
-        _require_encodable(text)
-        if not add_special_tokens and (encoder := self._encoder_for(text, len(text))):
-            # What tiktoken cannot take, the library may.
-            with suppress(NativePanicError), panics_as_errors():
-                return encoder.encode(text, parse_special=parse_special)
-        library = self._library if parse_special else self._library_without_special()
-        with refusals_as_request_errors():
-            if len(text) < _BULK_CHARS:
-                return library.encode(text, add_special_tokens=add_special_tokens).ids
-            # Twice as fast: it records no offsets, which only batches can leave out.
-            return library.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
+        return self._encoder.encode(
+            text, add_special_tokens=add_special_tokens, parse_special=parse_special
+        )
 
     def encode_batch(
         self,
@@ -156,15 +126,9 @@ class Tokenizer:
         Raises:
             RequestError: A text is too long, or is not Unicode.
         """
-        for text in texts:
-            _require_encodable(text)
-        num_chars = sum(map(len, texts))
-        if not add_special_tokens and all(self._encoder_for(text, num_chars) for text in texts):
-            return [self.encode(text, parse_special=parse_special) for text in texts]
-        library = self._library if parse_special else self._library_without_special()
-        with refusals_as_request_errors():
-            encoded = library.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
-        return [encoding.ids for encoding in encoded]
+        return self._encoder.encode_batch(
+            texts, add_special_tokens=add_special_tokens, parse_special=parse_special
+        )
 
     def count(self, text: str) -> int:
         """Number of tokens of a text."""
@@ -176,9 +140,7 @@ class Tokenizer:
         Raises:
             TokenIdError: An id is negative or absurdly large.
         """
-        for token_id in token_ids:
-            _require_id(token_id)
-        return self._library.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+        return self._decoder.decode(token_ids, skip_special_tokens=skip_special_tokens)
 
     def token_text(self, token_id: int) -> str:
         """A token as text for display, special tokens and leading spaces included.
@@ -186,13 +148,7 @@ class Tokenizer:
         Raises:
             TokenIdError: The id is negative or absurdly large.
         """
-        _require_id(token_id)
-        if self._is_byte_level:
-            return self._bytes_of_token(token_id).decode("utf-8", "replace")
-        token = self._library.id_to_token(token_id) or ""
-        if match := _BYTE_TOKEN.fullmatch(token):
-            return bytes([int(match[1], 16)]).decode("utf-8", "replace")
-        return token.replace("\u2581", " ")
+        return self._decoder.token_text(token_id)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text, a special token's name included.
@@ -200,13 +156,7 @@ class Tokenizer:
         Raises:
             TokenIdError: The id is negative or absurdly large.
         """
-        _require_id(token_id)
-        if self._is_byte_level:
-            return self._bytes_of_token(token_id)
-        token = self._library.id_to_token(token_id) or ""
-        if match := _BYTE_TOKEN.fullmatch(token):
-            return bytes([int(match[1], 16)])
-        return token.replace("\u2581", " ").encode()
+        return self._decoder.token_bytes(token_id)
 
     @property
     def added_token_ids(self) -> Mapping[str, int]:
@@ -224,14 +174,7 @@ class Tokenizer:
 
     def detokenizer(self, *, skip_special_tokens: bool = True) -> Detokenizer:
         """Start decoding one completion token by token."""
-        hidden = self._special_ids if skip_special_tokens else frozenset[int]()
-        if self._is_byte_level:
-            return ByteLevelDetokenizer(partial(self._shown_bytes, hidden))
-        return WindowDetokenizer(
-            decode=partial(self.decode, skip_special_tokens=False),
-            is_hidden=partial(self._is_hidden, hidden),
-            is_byte=self._is_byte_token,
-        )
+        return self._decoder.detokenizer(skip_special_tokens=skip_special_tokens)
 
     @property
     def has_chat_template(self) -> bool:
@@ -313,9 +256,9 @@ class Tokenizer:
                 ``encoding``, without which it cannot be told from the template's own.
         """
         texts = list(texts_in((messages, tools, documents)))
-        _require_length(sum(map(len, texts)))
+        require_length(sum(map(len, texts)))
         is_plain = parse_special_in_messages or not self._hold_special(texts)
-        escape = None if is_plain else self._special_escape()
+        escape = None if is_plain else self._encoder.special_escape()
         text = self.apply_chat_template(
             escape.mark(messages) if escape else messages,
             tools=escape.mark(tools) if escape else tools,
@@ -326,7 +269,7 @@ class Tokenizer:
         )
         if escape is None:
             return self.encode(text)
-        _require_encodable(text)
+        require_encodable(text)
         with refusals_as_request_errors():
             return escape.encode(text)
 
@@ -335,105 +278,6 @@ class Tokenizer:
         for template in self._templates.values():
             template.close()
 
-    @property
-    def _is_byte_level(self) -> bool:
-        return self._decoder_types == ("ByteLevel",)
-
-    def _encoder_for(self, text: str, num_chars: int) -> ByteLevelEncoder | None:
-        """The fast encoder, if it is worth its tables and can take the text."""
-        if num_chars < _BULK_CHARS and self._bulk is None:
-            return None
-        encoder = self._bulk_encoder()
-        return encoder if encoder and encoder.can_encode(text) else None
-
-    def _bulk_encoder(self) -> ByteLevelEncoder | None:
-        with self._lock:
-            if self._bulk is None and self._bulk_reason is None:
-                result = bridge(self._library)
-                self._bulk_reason = result.reason
-                if result.encoding is not None:
-                    added = AddedTokens.of(self._library)
-                    self._bulk = ByteLevelEncoder(result.encoding, added)
-            return self._bulk
-
     def _hold_special(self, texts: Sequence[str]) -> bool:
         pattern = self._special_pattern
         return pattern is not None and any(pattern.search(text) for text in texts)
-
-    def _special_escape(self) -> SpecialEscape:
-        encoder = self._bulk_encoder()
-        if encoder is None:
-            raise UnsupportedModelError(
-                "A message holds a special token, which cannot be encoded as text for this model: "
-                f"{self._bulk_reason}. Remove it, or pass parse_special_in_messages=True if the "
-                "content is trusted."
-            )
-        return SpecialEscape(encoder)
-
-    def _library_without_special(self) -> tokenizers.Tokenizer:
-        # A copy: the setting belongs to a tokenizer, and threads share this one.
-        with self._lock:
-            if self._plain_library is None:
-                self._plain_library = tokenizers.Tokenizer.from_str(self._library.to_str())
-                self._plain_library.encode_special_tokens = True
-            return self._plain_library
-
-    def _shown_bytes(self, hidden: frozenset[int], token_id: int) -> bytes:
-        return b"" if token_id in hidden else self._bytes_of_token(token_id)
-
-    def _is_hidden(self, hidden: frozenset[int], token_id: int) -> bool:
-        _require_id(token_id)
-        return token_id in hidden or self._library.id_to_token(token_id) is None
-
-    def _bytes_of_token(self, token_id: int) -> bytes:
-        data = self._token_bytes.get(token_id)
-        if data is None:
-            _require_id(token_id)
-            token = self._library.id_to_token(token_id) or ""
-            data = bytes_of(token)
-            # The decoder takes a token that is not written in the alphabet as it is.
-            data = token.encode() if data is None else data
-            self._token_bytes[token_id] = data
-        return data
-
-    def _is_byte_token(self, token_id: int) -> bool:
-        if "ByteLevel" in self._decoder_types:
-            # Other steps follow, so that only the whole text is sure.
-            return True
-        if "ByteFallback" not in self._decoder_types:
-            return False
-        token = self._library.id_to_token(token_id)
-        return token is not None and _BYTE_TOKEN.fullmatch(token) is not None
-
-
-def _decoder_types(library: tokenizers.Tokenizer) -> tuple[str, ...]:
-    """The decoder's steps by name."""
-    if library.decoder is None:
-        return ()
-    spec = json.loads(library.decoder.__getstate__())
-    steps = spec["decoders"] if spec["type"] == "Sequence" else [spec]
-    return tuple(step["type"] for step in steps)
-
-
-def _require_length(num_chars: int) -> None:
-    if num_chars > MAX_TEXT_CHARS:
-        raise RequestError(
-            f"The text has {num_chars:,} characters; at most {MAX_TEXT_CHARS:,} are encoded at "
-            "once. Split it."
-        )
-
-
-def _require_encodable(text: str) -> None:
-    _require_length(len(text))
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RequestError(
-            f"The text is not Unicode: character {error.start:,} is the lone surrogate "
-            f"U+{ord(text[error.start]):04X}."
-        ) from None
-
-
-def _require_id(token_id: int) -> None:
-    if not 0 <= token_id <= MAX_TOKEN_ID:
-        raise TokenIdError(f"{token_id} is not a token id.")

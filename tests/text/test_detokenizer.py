@@ -95,9 +95,9 @@ def test_bytes_decode_as_the_library_does(data, cuts):
 
 def test_run_of_byte_tokens_is_held_until_it_is_decided(tokenizers_by_kind):
     tokenizer = tokenizers_by_kind["sentencepiece"]
-    ids = [tokenizer._library.token_to_id(f"<0x{byte:02X}>") for byte in "é".encode()]
-    bad = tokenizer._library.token_to_id("<0xFF>")
-    letter = tokenizer._library.token_to_id("a")
+    ids = [tokenizer._decoder._library.token_to_id(f"<0x{byte:02X}>") for byte in "é".encode()]
+    bad = tokenizer._decoder._library.token_to_id("<0xFF>")
+    letter = tokenizer._decoder._library.token_to_id("a")
     assert pieces(tokenizer.detokenizer(), [*ids, letter]) == ["", "", "éa", ""]
     assert pieces(tokenizer.detokenizer(), [*ids, bad, letter]) == [
         "",

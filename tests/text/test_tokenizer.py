@@ -15,7 +15,7 @@ from mlx_backends.errors import (
     TokenIdError,
     UnsupportedModelError,
 )
-from mlx_backends.text import tokenizer as tokenizer_module
+from mlx_backends.text import text_encoder
 from mlx_backends.text.tokenizer import MAX_TEXT_CHARS
 from mlx_backends.text.tokenizer import Tokenizer as OurTokenizer
 
@@ -116,7 +116,7 @@ def test_hostile_runs(tokenizer, byte_level_tokenizers, text):
 
 
 def test_runs_that_the_guard_lets_pass(tokenizer):
-    encoder = tokenizer._special_escape()._encoder
+    encoder = tokenizer._encoder.special_escape()._encoder
     for length in (65_535, 131_070):
         run = "x" + " " * length + "y"
         assert encoder.can_encode("xy" * 1_000 + run) or length > 65_536
@@ -127,7 +127,7 @@ def test_runs_that_the_guard_lets_pass(tokenizer):
 def test_panic_falls_back_to_the_library(tokenizer, monkeypatch, capfd):
     text = " " * 1_500_000
     expected = tokenizer.encode(text)
-    encoder = tokenizer._special_escape()._encoder
+    encoder = tokenizer._encoder.special_escape()._encoder
     monkeypatch.setattr(encoder, "can_encode", lambda text: True)
     assert tokenizer.encode(text) == expected
     assert "panicked" in capfd.readouterr().err
@@ -158,8 +158,8 @@ def test_token_text(tokenizer, spm):
     assert tokenizer.token_text(end) == "<|im_end|>"
     assert tokenizer.token_text(tokenizer.vocab_size) == ""
     assert spm.token_text(spm.encode("the")[0]).startswith(" ")
-    assert spm.token_text(spm._library.token_to_id("<0x41>")) == "A"
-    assert spm.token_text(spm._library.token_to_id("<0xFF>")) == "\ufffd"
+    assert spm.token_text(spm._decoder._library.token_to_id("<0x41>")) == "A"
+    assert spm.token_text(spm._decoder._library.token_to_id("<0xFF>")) == "\ufffd"
     with pytest.raises(TokenIdError):
         spm.detokenizer().add(-1)
 
@@ -257,8 +257,8 @@ def test_model_without_a_template(write_folder, byte_level_tokenizers):
 
 def test_tables_are_built_once_and_only_for_bulk(tokenizer, monkeypatch):
     calls = []
-    bridge = tokenizer_module.bridge
-    monkeypatch.setattr(tokenizer_module, "bridge", lambda lib: calls.append(1) or bridge(lib))
+    bridge = text_encoder.bridge
+    monkeypatch.setattr(text_encoder, "bridge", lambda lib: calls.append(1) or bridge(lib))
     tokenizer.encode("small")
     tokenizer.encode_batch(["small"] * 10)
     assert not calls

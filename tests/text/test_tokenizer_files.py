@@ -230,7 +230,7 @@ def test_tiktoken_vocabulary(name, write_folder, byte_level_tokenizers, random_t
     expected = tiktoken.Encoding(
         "own", pat_str=family.pattern, mergeable_ranks=ranks, special_tokens={}
     )
-    normal = tokenizer._library.normalizer
+    normal = tokenizer._decoder._library.normalizer
     for text in random_texts(1_000, 4):
         normalized = normal.normalize_str(text) if normal else text
         ids = tokenizer.encode(text, parse_special=False)

@@ -164,7 +164,7 @@ def _fallback_loop(
     """A loop whose blocks only count: any number of full context windows fits."""
     warnings.warn(
         f"{files.folder.name} cannot use the paged KV cache ({reason}). It runs on mlx-lm's own "
-        "caches: slower in batches, and without reuse of prompts.",
+        "caches, without reuse of prompts.",
         stacklevel=2,
     )
     per_window = -(-files.context_window // config.cache.block_size)

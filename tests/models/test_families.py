@@ -22,6 +22,7 @@ from mlx_backends.engine.runner import PackingRunner
 from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.self_check import check_against_own_caches
 from mlx_backends.engine.sequence import Sequence
+from mlx_backends.engine.step import PrefillChunk
 from mlx_backends.models.last_logits import keep_last_position
 from mlx_backends.models.loader import LoadedModel
 from mlx_backends.models.paging import TESTED_FAMILIES, NotPageableError, plan_paging
@@ -176,3 +177,35 @@ def test_other_families_are_refused_and_fall_back(name):
     runner = FallbackRunner(loaded_of(model), frozenset())
     assert generate(runner, prompts) == expected
     assert generate(runner, prompts, chunk=7) == expected
+    assert [generate(runner, [prompt])[0] for prompt in prompts] == expected
+    assert runner.stats.pool_bytes == 0
+
+
+@pytest.mark.parametrize("name", UNPAGED)
+def test_sequences_without_pages_decode_as_one_batch(name):
+    model, prompts, expected = make_family(name)
+    runner = FallbackRunner(loaded_of(model), frozenset())
+    sequences = [new_sequence(index, prompt) for index, prompt in enumerate(prompts)]
+
+    def take_in(launched):
+        for sequence, result in zip(launched.sequences, launched.results(), strict=True):
+            sequence.append(result.token_id)
+
+    def start(sequence):
+        length = len(sequence.prompt_token_ids)
+        take_in(runner.prefill(PrefillChunk(sequence, 0, length, is_last=True)))
+
+    # They come, pause, come back in another order, and go.
+    for sequence in sequences[:3]:
+        start(sequence)
+    for group in ([0, 1, 2], [2, 0], [1], [1, 2, 0], [0]):
+        take_in(runner.decode([sequences[index] for index in group]))
+    for sequence in sequences[3:]:
+        start(sequence)
+    runner.free(sequences[1])
+    for group in ([3, 0, 4, 2], [4, 3]):
+        take_in(runner.decode([sequences[index] for index in group]))
+    assert len(runner._batch.sequences) == 2
+    for sequence, tokens in zip(sequences, expected, strict=True):
+        count = len(sequence.output_token_ids)
+        assert sequence.output_token_ids == tokens[:count]

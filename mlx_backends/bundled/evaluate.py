@@ -41,7 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", type=Path, help="model folder; the shipped one if not given")
     add("--weights", type=Path, help="folder of lm-*.safetensors that `train lm` wrote, instead")
     add("--bits", type=int, choices=(2, 3, 4, 6, 8, 16), help="of --weights; 16 if not given")
-    add("--compare", type=Path, metavar="WEIGHTS", help="measure these unquantized weights too")
+    add(
+        "--compare",
+        type=Path,
+        metavar="WEIGHTS",
+        help="measure these unquantized weights, or this folder, too",
+    )
     add("--inputs", type=Path, default=Path("build/bundled"), help="what `train prepare` wrote")
     add("--project", type=Path, default=Path(), help="folder with docs/ and README.md")
     add("--questions", type=Path, default=Path("tests/end_to_end/docs_questions.toml"))
@@ -109,7 +114,9 @@ def _kind(options: argparse.Namespace) -> ModelKind:
 
 
 def _exported(options: argparse.Namespace, weights: Path, bits: int, folder: Path) -> Path:
-    """Write trained weights as a model folder."""
+    """Write trained weights as a model folder; one that is there is taken as it is."""
+    if bits == 16 and (weights / "config.json").is_file():
+        return weights
     from mlx_backends.bundled.training import export
 
     if bits == 16:

@@ -130,13 +130,15 @@ def _file_bytes(folder: Path) -> int:
 
 def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> None:
     is_cpu = device == mx.Device(mx.cpu)
-    if is_cpu and _unpacked_bytes(model) <= MAX_UNPACKED_BYTES:
+    is_unpacked = is_cpu and _unpacked_bytes(model) <= MAX_UNPACKED_BYTES
+    if is_unpacked:
         from mlx_lm.utils import dequantize_model
 
         dequantize_model(model)
-        unpack_for_cpu(model)
     if dtype != "auto" or is_cpu:
         _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
+    if is_unpacked:
+        unpack_for_cpu(model)  # after the cast, so that quantized entries are not rounded again
     if is_cpu:
         cpu_layers.install(model)
     else:

@@ -179,7 +179,7 @@ def test_the_engine_serves_a_sparse_folder(folder):
     path, expected = folder
     model = load_language_model(path, device="cpu", dtype="auto", memory_limit_bytes=None).model
     logits = model(mx.array([IDS]))
-    # Unpacked weights are rounded to bfloat16 while they are loaded.
+    # mlx-lm unpacks the embedding to bfloat16.
     assert mx.abs(logits - expected).max().item() < 0.03 * mx.abs(expected).max().item()
     ids = list(IDS)
     for _ in range(6):

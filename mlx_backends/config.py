@@ -160,7 +160,8 @@ class EmbedderConfig(_PoolingConfig):
             hold.
         max_batch_tokens: Padded tokens of one forward pass, which generation may have to wait for;
             None is 2,048 on a CPU and 16,384 on a GPU.
-        max_length: Longest text in tokens, if shorter than the model's own.
+        max_length: Longest text in tokens; None is what the model's files say. It may be as long as
+            the model has positions for.
         on_overflow: What happens to a longer text: ``error``; ``truncate`` drops its end; ``mean``
             averages over windows of the longest length that overlap by an eighth.
         dimensions: Length that vectors are cut to, for models trained with Matryoshka losses; None
@@ -193,8 +194,7 @@ class RerankerConfig(_PoolingConfig):
         dtype: As in ``EngineConfig``.
         weight_bits: As in ``EmbedderConfig``.
         max_batch_tokens: As in ``EmbedderConfig``.
-        max_length: Longest pair of a query and a document in tokens, if shorter than the model's
-            own.
+        max_length: As in ``EmbedderConfig``, for a pair of a query and a document.
         on_overflow: What happens to a longer pair: ``error``, or ``truncate``, which drops the end
             of the document.
         instruction: What a good document does, for models that are told so in a prompt, such as

@@ -177,7 +177,9 @@ class Embedder(PooledModel[EmbedderConfig, EncoderDescription, TextTokenizer, li
         self._check_dimensions(description)
         tokenizer = TextTokenizer(
             description.folder,
-            max_length=self._longest_input(description.max_length),
+            max_length=self._longest_input(
+                description.max_length, description.architecture.config.max_length
+            ),
             on_overflow=self.config.on_overflow,
         )
         return description, tokenizer

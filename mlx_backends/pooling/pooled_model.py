@@ -83,8 +83,12 @@ class PooledModel(ABC, Generic[Config, Described, Tokens, Row]):
                 self._files = self._read(folder)
             return self._files
 
-    def _longest_input(self, longest: int) -> int:
-        """Most tokens of a row: what was asked for, else what the model takes.
+    def _longest_input(self, usual: int, longest: int) -> int:
+        """Most tokens of a row: what was asked for, else what the model's files say.
+
+        Args:
+            usual: What its files say.
+            longest: What it has positions for.
 
         Raises:
             ConfigError: More was asked for than the model takes.
@@ -94,7 +98,7 @@ class PooledModel(ABC, Generic[Config, Described, Tokens, Row]):
             raise ConfigError(
                 f"max_length is {asked:,}; this model takes at most {longest:,} tokens."
             )
-        return asked or longest
+        return asked or usual
 
     @abstractmethod
     def _read(self, folder: Path) -> tuple[Described, Tokens]:

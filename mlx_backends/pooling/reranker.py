@@ -171,7 +171,9 @@ class Reranker(PooledModel[RerankerConfig, RerankerDescription, PairTokenizer, T
 
     def _read(self, folder: Path) -> tuple[RerankerDescription, PairTokenizer]:
         description = read_reranker_description(folder)
-        longest = self._longest_input(description.max_length)
+        longest = self._longest_input(
+            description.max_length, description.architecture.config.max_length
+        )
         overflow, instruction = self.config.on_overflow, self.config.instruction
         if not description.answers:
             if instruction is not None:

@@ -5,6 +5,11 @@ Letters: B texts in a batch, L padded length in tokens, H heads, D width of a he
 
 import mlx.core as mx
 
+from mlx_backends.kernels.host_exp import exp_of_difference
+
+# From here on an exponential of several operations is faster than MLX's one.
+_MIN_SCORES_OF_FAST_EXP = 8_192
+
 
 def padding_mask(mask: mx.array, dtype: mx.Dtype) -> mx.array:
     """What is added to scores so that no token sees padding.
@@ -45,6 +50,25 @@ def attend(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array) 
 
     Shapes: queries, keys, values (B, H, L, D); mask as above. Returns (B, L, H * D).
     """
-    B, _, L, D = queries.shape
-    attended = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=D**-0.5, mask=mask)
+    B, H, L, D = queries.shape
+    is_host = mx.default_device() == mx.Device(mx.cpu) and queries.dtype == mx.float32
+    if is_host and B * H * L * L >= _MIN_SCORES_OF_FAST_EXP:
+        attended = _attend_on_host(queries, keys, values, mask)
+    else:
+        attended = mx.fast.scaled_dot_product_attention(
+            queries, keys, values, scale=D**-0.5, mask=mask
+        )
     return attended.transpose(0, 2, 1, 3).reshape(B, L, -1)
+
+
+def _attend_on_host(
+    queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array
+) -> mx.array:
+    """As MLX's own, with an exponential several times faster on a CPU.
+
+    Shapes: as in ``attend``. Returns (B, H, L, D).
+    """
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.swapaxes(-1, -2) + mask
+    weights = exp_of_difference(scores, scores.max(axis=-1, keepdims=True))
+    # Dividing after the product touches D numbers a query rather than one for every key.
+    return (weights @ values) / weights.sum(axis=-1, keepdims=True)

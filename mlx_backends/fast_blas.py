@@ -48,6 +48,7 @@ class Status:
 
 _status: Status | None = None
 _shim: ctypes.CDLL | None = None
+_system: ctypes.CDLL | None = None
 
 
 def preload() -> Status:
@@ -72,6 +73,17 @@ def use_few_rows(is_on: bool) -> bool:
     return bool(_shim.has_few_rows())
 
 
+def num_threads() -> int:
+    """Threads that OpenBLAS takes for one product; 1 where another BLAS serves."""
+    for library, name in (
+        (_shim, "scipy_openblas_get_num_threads"),
+        (_system, "openblas_get_num_threads"),
+    ):
+        if library is not None and hasattr(library, name):
+            return max(1, int(getattr(library, name)()))
+    return 1
+
+
 def _choose() -> Status:
     if sys.platform != "linux":
         return Status("platform", "MLX uses the platform's own BLAS here")
@@ -94,7 +106,7 @@ def _has_bundled_reference_blas() -> bool:
 
 
 def _load_openblas() -> Status:
-    global _shim
+    global _shim, _system
     packaged = _packaged_openblas()
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if packaged is not None and compiler is not None:
@@ -102,7 +114,7 @@ def _load_openblas() -> Status:
         return Status("OpenBLAS", "from the package scipy-openblas32")
     system = ctypes.util.find_library("openblas")
     if system is not None:
-        ctypes.CDLL(system, ctypes.RTLD_GLOBAL)
+        _system = ctypes.CDLL(system, ctypes.RTLD_GLOBAL)
         return Status("OpenBLAS", f"from the system's {system}")
     if packaged is None:
         return Status("reference", "scipy-openblas32 is missing; install mlx-backends[cpu]")

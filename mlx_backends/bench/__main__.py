@@ -9,7 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from mlx_backends.bench import agreement, engine, first_use, fusion, quantization, sparsity, step
+from mlx_backends.bench import (
+    agreement,
+    embed,
+    engine,
+    first_use,
+    fusion,
+    quantization,
+    sparsity,
+    step,
+)
 from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
 from mlx_backends.bench.record import Record, environment
@@ -24,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     kernels = commands.add_parser("kernels", help="attention kernels against copy bandwidth")
     kernels.add_argument("--json", type=Path, help="write the figures here")
     _add_adapters(commands.add_parser("adapters", help="what the frameworks' adapters add"))
+    embed.add_arguments(commands.add_parser("embed", help="the embedder against its peers"))
     step.add_arguments(commands.add_parser("step", help="a decode step, taken apart"))
     fusion.add_arguments(commands.add_parser("fusion", help="a step with fused kernels"))
     facts = commands.add_parser("facts", help="what MLX does, where the design rests on it")
@@ -42,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     match options.command:
         case "kernels":
             return _run_kernels(options.json)
+        case "embed":
+            return embed.run(options, _report)
         case "fusion":
             return fusion.run(options, _report)
         case "step":

@@ -3,20 +3,23 @@
 Runs on the MLX thread only.
 """
 
+import itertools
+import os
 from collections.abc import Callable, Sequence, Sized
 from typing import Any, Protocol, TypeVar
 
 import mlx.core as mx
 
+from mlx_backends import fast_blas
 from mlx_backends.config import EmbedderConfig, RerankerConfig
 from mlx_backends.models import cpu_layers
 from mlx_backends.models.encoders.encoder import EncoderConfig
-from mlx_backends.models.loader import use_device
 from mlx_backends.pooling.batching import BatchLimits, check_ids, pad, token_mask
 
 Row_contra = TypeVar("Row_contra", bound=Sized, contravariant=True)
 Forward = Callable[[mx.array, mx.array, mx.array | None], mx.array]
 
+_MAX_HOST_STREAMS = 8
 # A CPU gains little from more rows and keeps small activations in its caches; a GPU wants many.
 _CPU_LIMITS = BatchLimits(max_tokens=2_048, pass_tokens=64)
 _GPU_LIMITS = BatchLimits(max_tokens=16_384, pass_tokens=2_048, has_buckets=True)
@@ -27,11 +30,15 @@ class BatchModel(Protocol[Row_contra]):
 
     Attributes:
         limits: How large they may be.
+        max_launched: Batches that may be on their way at once.
         weight_bytes: What the model holds.
     """
 
     @property
     def limits(self) -> BatchLimits: ...
+
+    @property
+    def max_launched(self) -> int: ...
 
     @property
     def weight_bytes(self) -> int: ...
@@ -52,6 +59,10 @@ def limits_of(device: mx.Device, config: EmbedderConfig | RerankerConfig) -> Bat
 class PaddedForward:
     """Pads rows and runs a function on them, compiled where that pays.
 
+    On a CPU, one batch after the other goes to the next of several streams, each of which is a
+    thread of MLX: batches that are launched together are computed side by side, which serves
+    several cores better than several threads in each product, as most operations have one only.
+
     Args:
         forward: Token ids, mask and segments (each (B, L), segments or None) to one entry a row.
         device: Where to run.
@@ -65,9 +76,14 @@ class PaddedForward:
         self._is_cpu = device == mx.Device(mx.cpu)
         # On a CPU compiling saves nothing that can be measured, and every new shape costs.
         self._forward: Any = forward if self._is_cpu else mx.compile(forward)
-        self._device = device
+        self._streams = itertools.cycle(_host_streams() if self._is_cpu else [device])
         self._limits = limits
         self._config = config
+
+    @property
+    def max_launched(self) -> int:
+        """Enough to keep every stream busy while results are read."""
+        return 1 + (_num_host_streams() if self._is_cpu else 1)
 
     def __call__(
         self, rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
@@ -86,8 +102,19 @@ class PaddedForward:
         if segments is not None:
             kinds = pad(segments, width=width, height=height)
             check_ids(kinds, self._config.num_segments)
-        with use_device(self._device), cpu_layers.one_position():
+        with mx.stream(next(self._streams)), cpu_layers.one_position():
             outputs = self._forward(
                 mx.array(token_ids), mx.array(mask), None if kinds is None else mx.array(kinds)
             )
             return outputs[: len(rows)] if height > len(rows) else outputs
+
+
+def _host_streams() -> list[mx.Stream]:
+    return [mx.new_stream(mx.cpu) for _ in range(_num_host_streams())]
+
+
+def _num_host_streams() -> int:
+    """Cores that are left to batches when every product takes the threads that it was given."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, min(_MAX_HOST_STREAMS, cores // fast_blas.num_threads()))

@@ -2,7 +2,7 @@
 
 Each batch is one job on the worker, so that generation of a running request goes on between two
 batches of a large document. Everything of one model runs through one runner, which batches the rows
-of all calls that wait (``batching``). A batch is launched before the results of the one before are
+of all calls that wait (``batching``). Batches are launched before the results of those before are
 read, so that the device does not wait for the host.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -72,7 +73,7 @@ class BatchRunner(Generic[Row]):
         self._stats = PoolingStats()
         # Touched on the worker's thread only.
         self._model: BatchModel[Row] | None = None
-        self._launched: _Launched[Row] | None = None
+        self._launched: deque[_Launched[Row]] = deque()
         self.is_closed = False
 
     @property
@@ -170,41 +171,38 @@ class BatchRunner(Generic[Row]):
             self._is_stepping = True
 
     def _step(self) -> None:
-        """Launch a batch on the MLX thread, read the one before, and post the next step."""
+        """Launch a batch on the MLX thread, read an earlier one, and post the next step."""
         try:
             self.check_open()
             if self._model is None:
                 self._model = self._load()
-            launched = self._launch(self._model)
+            self._launch(self._model)
         except Exception as error:
             self._fail_all(as_typed(error, f"The {self._noun}"))
-            launched = None
-        self._collect()
-        self._launched = launched
+        if self._model is None or len(self._launched) >= self._model.max_launched:
+            self._collect()
         with self._lock:
             self._is_stepping = False
             if self._queue:
                 self._post_step()
                 return
-        self._collect()
-        with self._lock:
-            if self._queue:  # arrived while the results were read
-                self._post_step()
+        while self._launched:
+            self._collect()
 
-    def _launch(self, model: BatchModel[Row]) -> "_Launched[Row] | None":
+    def _launch(self, model: BatchModel[Row]) -> None:
         with self._lock:
             places = self._queue.take(model.limits)
         if not places:
-            return None
+            return
         rows = [call.rows[index] for call, index in places]
         try:
             values = model(rows)
             mx.async_eval(values)
         except Exception as error:
             _deliver(places, as_typed(error, f"The {self._noun}"))
-            return None
+            return
         self._count(rows, model)
-        return _Launched(places, values)
+        self._launched.append(_Launched(places, values))
 
     def _count(self, rows: Sequence[Row], model: BatchModel[Row]) -> None:
         lengths = list(map(len, rows))
@@ -219,10 +217,10 @@ class BatchRunner(Generic[Row]):
         )
 
     def _collect(self) -> None:
-        """Wait for the batch that was launched, and hand out its results."""
-        launched, self._launched = self._launched, None
-        if launched is None:
+        """Wait for the batch that was launched first, and hand out its results."""
+        if not self._launched:
             return
+        launched = self._launched.popleft()
         try:
             values = np.array(launched.values)
         except Exception as error:
@@ -249,7 +247,8 @@ class BatchRunner(Generic[Row]):
         mx.clear_cache()
 
     def _fail_launched_and_waiting(self, error: EngineClosedError) -> None:
-        self._collect()
+        while self._launched:
+            self._collect()
         self._fail_all(error)
 
 

@@ -36,6 +36,11 @@ class CrossEncoder:
             self._scores, device, self.limits, description.architecture.config
         )
 
+    @property
+    def max_launched(self) -> int:
+        """Batches that may be on their way at once."""
+        return self._run.max_launched
+
     def __call__(self, rows: Sequence[TokenPair]) -> mx.array:
         """Start scoring some pairs.
 

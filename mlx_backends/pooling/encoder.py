@@ -40,6 +40,11 @@ class Encoder:
             self._vectors, device, self.limits, description.architecture.config
         )
 
+    @property
+    def max_launched(self) -> int:
+        """Batches that may be on their way at once."""
+        return self._run.max_launched
+
     def __call__(self, rows: Sequence[Sequence[int]]) -> mx.array:
         """Start embedding the token ids of some texts.
 

@@ -17,6 +17,7 @@ class SumModel:
 
     def __init__(self) -> None:
         self.limits = BatchLimits(max_tokens=100, pass_tokens=50)
+        self.max_launched = 2
         self.weight_bytes = 1
         self.batches: list[list[list[int]]] = []
 

@@ -164,9 +164,13 @@ class Documentation:
         return [chunk.passage for chunk in splitter.split([Document("page.md", text)])]
 
     def _context(self, page: _Page, others: list[str]) -> Context:
-        """Choose passages of a page, and what of its questions they answer."""
+        """Choose passages of a page, and what of its questions they answer.
+
+        What the passages were searched for comes last, which is asked first.
+        """
         rng = self.rng
-        chosen = self._chosen(page, rng.choice((4, 4, 4, 4, 4, 3, 5, 2, 6, 1)) - len(others))
+        count = rng.choice((4, 4, 4, 4, 4, 3, 5, 2, 6, 1)) - len(others)
+        chosen, searched = self._retrieved(page, count)
         rng.shuffle(chosen)
         passages = [page.chunks[index] for index in chosen]
         items, misses = [], []
@@ -176,30 +180,33 @@ class Documentation:
                 items.append(Item(ask.question, ask.answer, here[0], ask.anchor))
             elif found and not here:
                 misses.append(Item(ask.question, None))
-        rng.shuffle(items)
-        rng.shuffle(misses)
-        misses = misses[: rng.choice((0, 1, 1, 2, _MOST_MISSES))]
-        return Context([*passages, *others], items + misses)
+        for some in (items, misses):
+            rng.shuffle(some)
+            some.sort(key=lambda item: item.question == searched)
+        kept = rng.choice((0, 1, 1, 2, _MOST_MISSES))
+        is_missing = any(item.question == searched for item in misses)
+        return Context(
+            [*passages, *others],
+            items + misses[len(misses) - min(len(misses), max(kept, is_missing)) :],
+        )
 
-    def _chosen(self, page: _Page, count: int) -> list[int]:
-        """Choose chunks: mostly what a search for one question finds, with or without its answer."""
+    def _retrieved(self, page: _Page, count: int) -> tuple[list[int], str]:
+        """Choose chunks: mostly what a search for a question finds, now and then without its answer."""
         rng = self.rng
+        everywhere = list(range(len(page.chunks)))
         telling = [
-            (ask, found[0])
+            (ask.question, found[0])
             for ask, found in zip(page.asks, page.places, strict=True)
             if len(found) == 1
         ]
-        if not telling or rng.random() < 0.3:
-            chosen = rng.sample(
-                sorted({place for _, place in telling}),
-                min(len({place for _, place in telling}), 1),
-            )
-            rest = [index for index in range(len(page.chunks)) if index not in chosen]
-            return chosen + rng.sample(rest, min(len(rest), max(0, count - len(chosen))))
-        ask, place = rng.choice(telling)
-        found = [index for index in page.ranked(ask.question) if index != place]
-        is_there = rng.random() < 0.9
-        return [*[place] * is_there, *found[: max(not is_there, count - is_there)]]
+        if not telling:
+            return rng.sample(everywhere, min(len(everywhere), max(1, count))), ""
+        question, place = rng.choice(telling)
+        is_searched = rng.random() < 0.75
+        rest = page.ranked(question) if is_searched else rng.sample(everywhere, len(everywhere))
+        rest.remove(place)
+        is_there = not is_searched or rng.random() < 0.87
+        return [*[place] * is_there, *rest[: max(not is_there, count - is_there)]], question
 
 
 def _wrapped(block: str, width: int) -> str:

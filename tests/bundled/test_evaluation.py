@@ -13,6 +13,7 @@ from mlx_backends.bundled.evaluation.rows import LM_ROWS, TOOL_CALL, is_near_mis
 from mlx_backends.bundled.training import chatml, prose
 from mlx_backends.bundled.training.families import ALL_TRAINED, HELD_OUT
 from mlx_backends.bundled.training.generator import Conversation, Corpus, Generator
+from mlx_backends.bundled.training.generator.documentation import wordings
 from mlx_backends.text.grounding import REFUSAL, grounded_messages
 
 ROWS = {row.name: row for row in LM_ROWS}
@@ -177,6 +178,21 @@ def test_a_held_out_question_is_noticed_in_training(collection, head):
     )
     with pytest.raises(held_out.LeakError, match="asks as the evaluation"):
         held_out.assert_nothing_leaks([asked], held_out.Phrasings(), set())
+
+
+@pytest.mark.parametrize("head", ["Question: ", ""])
+def test_a_written_question_is_noticed_in_training(head):
+    asked = frozenset({held_out.bare_question("Which colour does the logo have?")})
+    turns = [{"role": "user", "content": f"{head}Which colour does `the logo` have?"}]
+    with pytest.raises(held_out.LeakError, match="was generated"):
+        held_out.assert_nothing_leaks([Conversation(turns)], held_out.Phrasings(), set(), asked)
+
+
+def test_a_written_question_among_the_wordings_of_training_is_noticed():
+    statement = wordings.subjects(held_out=False).statements[0]
+    asked = frozenset({held_out.bare_question(statement.asks[0])})
+    with pytest.raises(held_out.LeakError, match="is trained"):
+        held_out.assert_wordings_differ(held_out.Phrasings(), asked)
 
 
 @pytest.mark.parametrize("form", ["{} is here.", "`{}_count`", "{}Server", "the-{}"])

@@ -21,6 +21,7 @@ from mlx_backends.kernels.sparse_matmul import (
     two_four_matmul,
 )
 from mlx_backends.kernels.tuning import Tuning
+from mlx_backends.kernels.unpack import unpack
 
 __all__ = [
     "BLOCK_SIZES",
@@ -45,6 +46,7 @@ __all__ = [
     "paged_decode",
     "shader",
     "two_four_matmul",
+    "unpack",
     "window",
     "words_window",
 ]

@@ -19,6 +19,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlx_backends.kernels import host, unpack
+
 _SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 _PARAMETERS = ("weight", "scales", "biases", "bias")
 # Rows from which a dense product pays for unpacking the weights on CUDA.
@@ -61,14 +63,7 @@ class DeviceQuantizedLinear(nn.QuantizedLinear):
         return _as_one_matrix(self._unpacked if is_many else super().__call__, x)
 
     def _unpacked(self, x: mx.array) -> mx.array:
-        weight = mx.dequantize(
-            self["weight"],
-            self["scales"],
-            self.get("biases"),
-            group_size=self.group_size,
-            bits=self.bits,
-            mode=self.mode,
-        ).astype(x.dtype)
+        weight = _unpacked_weight(self).astype(x.dtype)
         return mx.addmm(self["bias"], x, weight.T) if "bias" in self else x @ weight.T
 
 
@@ -147,6 +142,14 @@ def _format(layer: Any) -> tuple[object, ...]:
     arrays = [layer.get(name) for name in _PARAMETERS]
     inner = tuple(None if a is None else (a.dtype, a.shape[1:]) for a in arrays)
     return layer.group_size, layer.bits, layer.mode, inner
+
+
+def _unpacked_weight(layer: Any) -> mx.array:
+    packed = layer["weight"], layer["scales"], layer.get("biases")
+    has_kernel = layer.mode == "affine" and layer.bits in (4, 8) and host() is not None
+    if has_kernel:
+        return unpack(*packed, bits=layer.bits, group_size=layer.group_size)
+    return mx.dequantize(*packed, group_size=layer.group_size, bits=layer.bits, mode=layer.mode)
 
 
 def _as_one_matrix(product: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:

@@ -97,6 +97,8 @@ def launches(request, problem, monkeypatch):
             mx.array([3, 4], dtype=mx.int32), (0, 20), length=20, num_kv_heads=2,
             head_dim=case.q.shape[3], block_size=16, dtype=case.q.dtype, order=order,
         )  # fmt: skip
+        codes, scales, biases = mx.quantize(mx.ones((2, 64), case.q.dtype), group_size=64, bits=4)
+        kernels.unpack(codes, scales, biases, bits=4, group_size=64)
     monkeypatch.undo()
     return seen
 

@@ -159,7 +159,7 @@ class EmbedderConfig(_PoolingConfig):
         weight_bits: 8 or 4 quantizes the weights when they are loaded; None keeps what the files
             hold.
         max_batch_tokens: Padded tokens of one forward pass, which generation may have to wait for;
-            None is 2,048 on a CPU and 16,384 on a GPU.
+            None is 512 on a CPU and 16,384 on a GPU.
         max_length: Longest text in tokens; None is what the model's files say. It may be as long as
             the model has positions for.
         on_overflow: What happens to a longer text: ``error``; ``truncate`` drops its end; ``mean``

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mlx_backends.errors import EngineClosedError, ForkedProcessError
+from mlx_backends.memory_budget import MemoryBudget
 
 T = TypeVar("T")
 _JOIN_TIMEOUT_S = 30.0
@@ -37,6 +38,9 @@ class Worker:
     """Runs jobs on its own thread, in order.
 
     The thread starts with the first job and ends with ``close`` or at interpreter exit.
+
+    Attributes:
+        memory: What the models that run on the thread hold; for its jobs only.
     """
 
     def __init__(self, name: str = "mlx-backends") -> None:
@@ -46,6 +50,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._closed = False
+        self.memory = MemoryBudget()  # touched on the thread only
 
     def post(self, job: Callable[[], None], on_drop: Callable[[], object] = _nothing) -> None:
         """Run ``job`` on the thread, soon; it must not raise.

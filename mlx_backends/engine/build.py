@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.cache.prefix_cache import PrefixCache
-from mlx_backends.config import EngineConfig, KVDType, memory_limit_from_environment
+from mlx_backends.config import EngineConfig, KVDType
 from mlx_backends.engine.device_runner import DeviceRunner
 from mlx_backends.engine.fallback_runner import FallbackRunner
 from mlx_backends.engine.host_runner import HostRunner
@@ -32,15 +32,19 @@ _CUDA_TILE = 256
 _KV_BITS: dict[KVDType, int | None] = {"auto": None, "int8": 8, "int4": 4}
 
 
-def build_loop(files: ModelFiles, config: EngineConfig) -> Loop:
+def build_loop(files: ModelFiles, config: EngineConfig, limit: int | None) -> Loop:
     """Load a model and make what serves it. Runs on the MLX thread.
+
+    Args:
+        files: The model's small files.
+        config: How it is to run.
+        limit: Bytes that weights, KV pool and the largest step may hold; None is no limit.
 
     Raises:
         ModelError: The model cannot be loaded.
         MemoryLimitError: Weights and a useful KV pool do not fit the memory limit.
         ConfigError: Quantized KV entries were asked for on a CPU.
     """
-    limit = config.memory_limit_bytes or memory_limit_from_environment()
     loaded = load_language_model(
         files.folder, device=config.device, dtype=config.dtype, memory_limit_bytes=limit
     )
@@ -172,7 +176,7 @@ def _fallback_loop(
         config.max_num_seqs * per_window, config.cache.block_size, prefix_caching=False
     )
     runner = FallbackRunner(loaded, files.tokenizer.eos_token_ids)
-    return _loop(blocks, runner, files, config)
+    return _loop(blocks, runner, files, config, planned_bytes=loaded.weight_bytes)
 
 
 def _tile(device: mx.Device) -> int:

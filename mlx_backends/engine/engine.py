@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mlx_backends.config import (
     EngineConfig,
+    memory_limit_from_environment,
     model_from_environment,
 )
 from mlx_backends.core import Request, SamplingParams, TokenOutput
@@ -186,6 +187,18 @@ class Engine:
         if not self._worker.is_current_thread():
             closing.result()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request waits or runs."""
+        with self._lock:
+            return not self._incoming and not (self._loop and self._loop.has_unfinished)
+
+    def unload(self) -> None:
+        """Free the model's memory; it loads again with the next request. On the MLX thread only."""
+        self._loop = None
+        gc.collect()  # a model's modules refer to each other
+        _clear_mlx_cache()
+
     def _model_files(self) -> ModelFiles:
         with self._files_lock:
             if self._files is None:
@@ -221,6 +234,7 @@ class Engine:
             return
         try:
             loop = self._loaded_loop()
+            self._worker.memory.touch(self)
             self._take_incoming(loop)
             loop.step()
         except Exception as error:
@@ -241,7 +255,13 @@ class Engine:
         # Here, not at the top: mlx_lm takes two seconds to import.
         from mlx_backends.engine.build import build_loop
 
-        return build_loop(self._model_files(), self.config)
+        files = self._model_files()
+        return self._worker.memory.fit(
+            self,
+            self.config.memory_limit_bytes or memory_limit_from_environment(),
+            lambda left: build_loop(files, self.config, left),
+            size=lambda loop: loop.stats().planned_bytes,
+        )
 
     def _take_incoming(self, loop: "Loop") -> None:
         with self._lock:
@@ -271,9 +291,8 @@ class Engine:
     def _shut_down(self) -> None:
         """Give up on the MLX thread: fail what is left and drop the model."""
         self._fail_all(EngineClosedError("The engine was closed while the request ran."))
-        self._loop = None
-        gc.collect()  # a model's modules refer to each other
-        _clear_mlx_cache()
+        self.unload()
+        self._worker.memory.release(self)
 
 
 def _clear_mlx_cache() -> None:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -36,6 +37,22 @@ _ITEM_BITS = {
     "F64": 64,
     "C64": 64,
 }
+_FLOATS = ("F16", "BF16", "F32", "F64")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSize:
+    """How large a tensor is, by the header.
+
+    Attributes:
+        num_items: Numbers in it.
+        num_bytes: What they take.
+        is_float: Whether they are floats of 16, 32 or 64 bits.
+    """
+
+    num_items: int
+    num_bytes: int
+    is_float: bool
 
 
 def validate(path: Path) -> None:
@@ -44,6 +61,26 @@ def validate(path: Path) -> None:
     Raises:
         ModelLoadError: It is not; the message names the file, the tensor and the fault.
     """
+    _checked_header(path)
+
+
+def sizes(path: Path) -> list[TensorSize]:
+    """Size of each tensor of a file, which is checked as by ``validate``.
+
+    Raises:
+        ModelLoadError: As there.
+    """
+    return [
+        TensorSize(
+            math.prod(entry["shape"]),
+            math.prod(entry["shape"]) * _ITEM_BITS[entry["dtype"]] // 8,
+            entry["dtype"] in _FLOATS,
+        )
+        for entry in _checked_header(path).values()
+    ]
+
+
+def _checked_header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -58,6 +95,7 @@ def validate(path: Path) -> None:
         raise ModelLoadError(f"{path.name} cannot be read: {error}.") from error
     spans = [_tensor_span(path, name, entry) for name, entry in header.items()]
     _check_spans(path, spans, size - 8 - header_size)
+    return header
 
 
 def _parse_header(path: Path, raw: bytes) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Forward = Callable[[mx.array, mx.array, mx.array | None], mx.array]
 
 _MAX_HOST_STREAMS = 8
 # A CPU gains little from more rows and keeps small activations in its caches; a GPU wants many.
-_CPU_LIMITS = BatchLimits(max_tokens=2_048, pass_tokens=64)
+_CPU_LIMITS = BatchLimits(max_tokens=512, pass_tokens=64)
 _GPU_LIMITS = BatchLimits(max_tokens=16_384, pass_tokens=2_048, has_buckets=True)
 
 
@@ -31,7 +31,7 @@ class BatchModel(Protocol[Row_contra]):
     Attributes:
         limits: How large they may be.
         max_launched: Batches that may be on their way at once.
-        weight_bytes: What the model holds.
+        memory_bytes: What the model and its largest batches hold at most.
     """
 
     @property
@@ -41,7 +41,7 @@ class BatchModel(Protocol[Row_contra]):
     def max_launched(self) -> int: ...
 
     @property
-    def weight_bytes(self) -> int: ...
+    def memory_bytes(self) -> int: ...
 
     def __call__(self, rows: Sequence[Row_contra]) -> mx.array:
         """Start a forward pass; one entry for each row, still to be evaluated."""
@@ -54,6 +54,11 @@ def limits_of(device: mx.Device, config: EmbedderConfig | RerankerConfig) -> Bat
     return BatchLimits(
         config.max_batch_tokens or limits.max_tokens, limits.pass_tokens, limits.has_buckets
     )
+
+
+def max_launched(device: mx.Device) -> int:
+    """Batches that keep a device busy while results are read."""
+    return 1 + (_num_host_streams() if device == mx.Device(mx.cpu) else 1)
 
 
 class PaddedForward:
@@ -73,6 +78,7 @@ class PaddedForward:
     def __init__(
         self, forward: Forward, device: mx.Device, limits: BatchLimits, config: EncoderConfig
     ) -> None:
+        self._device = device
         self._is_cpu = device == mx.Device(mx.cpu)
         # On a CPU compiling saves nothing that can be measured, and every new shape costs.
         self._forward: Any = forward if self._is_cpu else mx.compile(forward)
@@ -82,8 +88,8 @@ class PaddedForward:
 
     @property
     def max_launched(self) -> int:
-        """Enough to keep every stream busy while results are read."""
-        return 1 + (_num_host_streams() if self._is_cpu else 1)
+        """Batches that may be on their way at once."""
+        return max_launched(self._device)
 
     def __call__(
         self, rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None

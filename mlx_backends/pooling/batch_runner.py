@@ -19,6 +19,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_backends.config import memory_limit_from_environment
 from mlx_backends.errors import EngineClosedError, EngineError, NumericalError, as_typed
 from mlx_backends.pooling.batch_model import BatchModel
 from mlx_backends.pooling.batching import BatchQueue, Call, Delivery, Place
@@ -54,16 +55,24 @@ class BatchRunner(Generic[Row]):
     """Loads a model at its first batch and runs it; all methods may be called from any thread.
 
     Args:
-        load: Makes the model, on the worker's thread.
+        load: Makes the model, on the worker's thread, within some bytes; None is no limit.
         worker: The thread that touches MLX.
+        name: Gives the model's name.
         noun: What the owner calls itself in errors, such as ``embedder``.
         output: Name of an entry of the result in errors, such as ``vector of texts``.
     """
 
     def __init__(
-        self, load: Callable[[], BatchModel[Row]], *, worker: Worker, noun: str, output: str
+        self,
+        load: Callable[[int | None], BatchModel[Row]],
+        *,
+        worker: Worker,
+        name: Callable[[], str],
+        noun: str,
+        output: str,
     ) -> None:
         self._load = load
+        self._name = name
         self._worker = worker
         self._noun = noun
         self._output = output
@@ -79,6 +88,21 @@ class BatchRunner(Generic[Row]):
     @property
     def stats(self) -> PoolingStats:
         return self._stats
+
+    @property
+    def model_name(self) -> str:
+        return self._name()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no row waits and no batch is on its way. On the MLX thread only."""
+        with self._lock:
+            return not self._queue and not self._launched
+
+    def unload(self) -> None:
+        """Free the model's memory; it loads again with the next row. On the MLX thread only."""
+        self._model = None
+        mx.clear_cache()
 
     def run(
         self,
@@ -174,9 +198,7 @@ class BatchRunner(Generic[Row]):
         """Launch a batch on the MLX thread, read an earlier one, and post the next step."""
         try:
             self.check_open()
-            if self._model is None:
-                self._model = self._load()
-            self._launch(self._model)
+            self._launch(self._loaded())
         except Exception as error:
             self._fail_all(as_typed(error, f"The {self._noun}"))
         if self._model is None or len(self._launched) >= self._model.max_launched:
@@ -188,6 +210,15 @@ class BatchRunner(Generic[Row]):
                 return
         while self._launched:
             self._collect()
+
+    def _loaded(self) -> BatchModel[Row]:
+        """The model, made within the memory limit when it is first needed."""
+        memory = self._worker.memory
+        if self._model is None:
+            limit = memory_limit_from_environment()
+            self._model = memory.fit(self, limit, self._load, lambda model: model.memory_bytes)
+        memory.touch(self)
+        return self._model
 
     def _launch(self, model: BatchModel[Row]) -> None:
         with self._lock:
@@ -243,8 +274,8 @@ class BatchRunner(Generic[Row]):
         self._fail_launched_and_waiting(
             EngineClosedError(f"The {self._noun} was closed while it ran.")
         )
-        self._model = None
-        mx.clear_cache()
+        self.unload()
+        self._worker.memory.release(self)
 
     def _fail_launched_and_waiting(self, error: EngineClosedError) -> None:
         while self._launched:

@@ -6,7 +6,6 @@ import mlx.core as mx
 
 from mlx_backends.config import RerankerConfig
 from mlx_backends.models.encoders.loader import load_encoder
-from mlx_backends.models.loader import parameter_bytes
 from mlx_backends.pooling.batch_model import PaddedForward, limits_of
 from mlx_backends.pooling.pair_tokenizer import TokenPair
 from mlx_backends.pooling.reranker_description import RerankerDescription
@@ -15,12 +14,19 @@ from mlx_backends.pooling.reranker_description import RerankerDescription
 class CrossEncoder:
     """Weights and activation of one model.
 
+    Args:
+        description: What the model's files say.
+        config: How it runs.
+        memory_bytes: What it was counted to hold at most.
+
     Raises:
         ModelLoadError: The weights are missing, malformed or do not fit the config.
         UnsupportedModelError: A GPU was asked for and MLX has none here.
     """
 
-    def __init__(self, description: RerankerDescription, config: RerankerConfig) -> None:
+    def __init__(
+        self, description: RerankerDescription, config: RerankerConfig, memory_bytes: int
+    ) -> None:
         self._model, device = load_encoder(
             description.folder,
             description.architecture,
@@ -31,7 +37,7 @@ class CrossEncoder:
         )
         self._is_probability = description.score_kind == "probability"
         self.limits = limits_of(device, config)
-        self.weight_bytes = parameter_bytes(self._model)
+        self.memory_bytes = memory_bytes
         self._run = PaddedForward(
             self._scores, device, self.limits, description.architecture.config
         )

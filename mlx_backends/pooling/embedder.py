@@ -169,8 +169,8 @@ class Embedder(PooledModel[EmbedderConfig, EncoderDescription, TextTokenizer, li
             vectors = normalize(vectors)
         return as_precision(vectors, precision)
 
-    def _load(self) -> Encoder:
-        return Encoder(self._description, self.config)
+    def _load(self, memory_bytes: int) -> Encoder:
+        return Encoder(self._description, self.config, memory_bytes)
 
     def _read(self, folder: Path) -> tuple[EncoderDescription, TextTokenizer]:
         description = read_description(folder)

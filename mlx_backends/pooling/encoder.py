@@ -6,7 +6,7 @@ import mlx.core as mx
 
 from mlx_backends.config import EmbedderConfig
 from mlx_backends.models.encoders.loader import load_encoder
-from mlx_backends.models.loader import parameter_bytes, use_device
+from mlx_backends.models.loader import use_device
 from mlx_backends.pooling import pool
 from mlx_backends.pooling.batch_model import PaddedForward, limits_of
 from mlx_backends.pooling.dense import load_dense
@@ -16,12 +16,19 @@ from mlx_backends.pooling.description import EncoderDescription
 class Encoder:
     """Weights, pooling, projections and normalization of one model.
 
+    Args:
+        description: What the model's files say.
+        config: How it runs.
+        memory_bytes: What it was counted to hold at most.
+
     Raises:
         ModelLoadError: The weights are missing, malformed or do not fit the config.
         UnsupportedModelError: A GPU was asked for and MLX has none here.
     """
 
-    def __init__(self, description: EncoderDescription, config: EmbedderConfig) -> None:
+    def __init__(
+        self, description: EncoderDescription, config: EmbedderConfig, memory_bytes: int
+    ) -> None:
         self._model, device = load_encoder(
             description.folder,
             description.architecture,
@@ -35,7 +42,7 @@ class Encoder:
         self._pool = pool.POOLINGS[description.pooling]
         self._is_normalized = description.is_normalized
         self.limits = limits_of(device, config)
-        self.weight_bytes = sum(map(parameter_bytes, [self._model, *self._dense]))
+        self.memory_bytes = memory_bytes
         self._run = PaddedForward(
             self._vectors, device, self.limits, description.architecture.config
         )

@@ -8,14 +8,23 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from mlx_backends.config import EmbedderConfig, ModelKind, RerankerConfig, model_from_environment
 from mlx_backends.errors import ConfigError, RequestError
+from mlx_backends.models.encoders.architectures import Architecture
+from mlx_backends.models.loader import pick_device
 from mlx_backends.models.source import BUNDLED, model_folder
-from mlx_backends.pooling.batch_model import BatchModel
+from mlx_backends.pooling.batch_model import BatchModel, limits_of, max_launched
 from mlx_backends.pooling.batch_runner import BatchRunner, PoolingStats
+from mlx_backends.pooling.footprint import batch_bytes, require_room, weight_bytes
 from mlx_backends.worker import Worker, shared_worker
 
 
 class Description(Protocol):
     """What a model's small files say, as far as it is common to all."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def architecture(self) -> Architecture: ...
 
     @property
     def max_length(self) -> int: ...
@@ -43,7 +52,11 @@ class PooledModel(ABC, Generic[Config, Described, Tokens, Row]):
         self._lock = threading.Lock()
         self._files: tuple[Described, Tokens] | None = None
         self._runner = BatchRunner[Row](
-            self._load, worker=worker or shared_worker(), noun=self._NOUN, output=self._OUTPUT
+            self._load_within,
+            worker=worker or shared_worker(),
+            name=lambda: self.model_name,
+            noun=self._NOUN,
+            output=self._OUTPUT,
         )
 
     @property
@@ -105,8 +118,21 @@ class PooledModel(ABC, Generic[Config, Described, Tokens, Row]):
         """Read the small files and make what turns texts into rows."""
 
     @abstractmethod
-    def _load(self) -> BatchModel[Row]:
+    def _load(self, memory_bytes: int) -> BatchModel[Row]:
         """Load the weights; runs on the MLX thread."""
+
+    def _load_within(self, left: int | None) -> BatchModel[Row]:
+        """Load the weights if they fit; runs on the MLX thread.
+
+        Raises:
+            MemoryLimitError: Weights and batches need more than is left.
+        """
+        described, device = self._description, pick_device(self.config.device)
+        limits = limits_of(device, self.config)
+        batch = batch_bytes(described.architecture.config, limits, self.max_length)
+        needed = weight_bytes(described.folder, self.config) + max_launched(device) * batch
+        require_room(self.model_name, needed, left)
+        return self._load(needed)
 
 
 def require_texts(name: str, texts: Sequence[str]) -> None:

@@ -166,8 +166,8 @@ class Reranker(PooledModel[RerankerConfig, RerankerDescription, PairTokenizer, T
     ) -> NDArray[np.float32]:
         return await self._runner.arun(pairs, (), on_progress=on_progress)
 
-    def _load(self) -> CrossEncoder:
-        return CrossEncoder(self._description, self.config)
+    def _load(self, memory_bytes: int) -> CrossEncoder:
+        return CrossEncoder(self._description, self.config, memory_bytes)
 
     def _read(self, folder: Path) -> tuple[RerankerDescription, PairTokenizer]:
         description = read_reranker_description(folder)

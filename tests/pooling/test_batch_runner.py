@@ -18,7 +18,7 @@ class SumModel:
     def __init__(self) -> None:
         self.limits = BatchLimits(max_tokens=100, pass_tokens=50)
         self.max_launched = 2
-        self.weight_bytes = 1
+        self.memory_bytes = 1
         self.batches: list[list[list[int]]] = []
 
     def __call__(self, rows):
@@ -35,7 +35,9 @@ def model():
 
 @pytest.fixture
 def runner(model, worker):
-    return BatchRunner(lambda: model, worker=worker, noun="adder", output="sum of rows")
+    return BatchRunner(
+        lambda _: model, worker=worker, name=lambda: "sums", noun="adder", output="sum of rows"
+    )
 
 
 @pytest.fixture

@@ -17,6 +17,33 @@ from mlx_backends.llama_index import MLXLLM
 
 REPLY = "It holds a copper engine."
 HISTORY = [ChatMessage(content="What is there?")]
+EVERY_OPTION = {
+    "max_tokens": 5,
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "top_k": 40,
+    "min_p": 0.1,
+    "seed": 7,
+    "repetition_penalty": 1.1,
+    "presence_penalty": 0.2,
+    "frequency_penalty": 0.3,
+    "stop": ["x"],
+    "logprobs": True,
+    "top_logprobs": 2,
+}
+
+
+async def test_every_option_of_the_constructor_or_a_call_reaches_the_engine(engine):
+    assert EVERY_OPTION.keys() == SamplingParams.__dataclass_fields__.keys() & MLXLLM.model_fields
+    expected = SamplingParams.from_options(**EVERY_OPTION)
+    called, constructed = MLXLLM(engine=engine), MLXLLM(engine=engine, **EVERY_OPTION)
+    for llm, options in ((called, EVERY_OPTION), (constructed, {})):
+        llm.chat(HISTORY, **options)
+        llm.complete("Hi", **options)
+        list(llm.stream_chat(HISTORY, **options))
+        await llm.achat(HISTORY, **options)
+        await llm.acomplete("Hi", **options)
+    assert [call.sampling_params for call in engine.calls] == [expected] * 10
 
 
 def test_options_of_a_call_win_over_those_of_the_constructor(engine):

@@ -13,12 +13,21 @@ def doctor(
     model: Annotated[
         str | None, typer.Option(help="Language model to look at: folder or Hub id.")
     ] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Language model whose memory to predict: folder or Hub id.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what is installed, what MLX runs on here, and what models need in memory."""
     # Here, not at the top: MLX takes half a second to import.
     from mlx_backends.cli import _diagnosis
 
+    if memory is not None:
+        from mlx_backends.cli import _memory
+
+        sections = _memory.memory_of(memory)
+        typer.echo(json.dumps(sections, indent=2) if as_json else _as_text(sections))
+        return
     findings: dict[str, Any] = {
         "versions": _diagnosis.versions(),
         "platform": _diagnosis.platform_facts(),

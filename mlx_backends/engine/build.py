@@ -9,6 +9,7 @@ import mlx.core as mx
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.cache.prefix_cache import PrefixCache
 from mlx_backends.config import EngineConfig, KVDType
+from mlx_backends.engine.buffer_limit import limit_buffers
 from mlx_backends.engine.device_runner import DeviceRunner
 from mlx_backends.engine.fallback_runner import FallbackRunner
 from mlx_backends.engine.host_runner import HostRunner
@@ -80,7 +81,7 @@ def divide_memory(
         MemoryLimitError: Weights and a useful KV pool do not fit the memory limit.
     """
     return plan_memory(
-        _model_shape(loaded, plan),
+        model_shape(loaded, plan),
         _step_shape(loaded, files, config),
         config.cache,
         weight_bytes=loaded.weight_bytes,
@@ -120,6 +121,7 @@ def _paged_loop(
     limit: int | None,
 ) -> Loop:
     memory = divide_memory(loaded, plan, files, config, limit)
+    limit_buffers(memory)
     blocks = PrefixCache(
         memory.num_blocks,
         memory.block_size,
@@ -202,7 +204,7 @@ def _loop(
     return Loop(scheduler, runner, files.tokenizer, planned_bytes=planned_bytes)
 
 
-def _model_shape(loaded: LoadedModel, plan: PagingPlan) -> ModelShape:
+def model_shape(loaded: LoadedModel, plan: PagingPlan) -> ModelShape:
     """Sizes for the memory plan, of the largest layer where layers differ."""
     num_kv_heads = max(layer.num_kv_heads for layer in plan.layers)
     head_dim = max(-(-(layer.key_dim + layer.value_dim) // 2) for layer in plan.layers)

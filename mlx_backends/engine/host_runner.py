@@ -22,7 +22,7 @@ from mlx_backends.models.cpu_layers import one_position
 from mlx_backends.models.loader import LoadedModel, use_device
 from mlx_backends.models.paging import PagingPlan
 
-_FIRST_BLOCKS = 64
+FIRST_BLOCKS = 64
 
 
 class HostRunner:
@@ -53,7 +53,7 @@ class HostRunner:
         self._num_blocks = num_blocks
         self._drawing = Drawing(eos_token_ids)
         with use_device(self._device):
-            first = min(num_blocks, _FIRST_BLOCKS)
+            first = min(num_blocks, FIRST_BLOCKS)
             self._pool = KVPool(plan.layers, first, block_size, plan.dtype)
 
     @property

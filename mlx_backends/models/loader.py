@@ -72,14 +72,23 @@ def load_language_model(
     if chosen != mx.Device(mx.cpu):
         keep_compiled_kernels()
     with use_device(chosen):
-        model, config = read_model(folder)
-        rounded_inputs.replace_unsupported(model, config)
-        _prepare_for_device(model, chosen, dtype)
-        rounded_inputs.install_from_config(model, config)
-        mx.eval(model.parameters())
-    weight_bytes = parameter_bytes(model)
-    _check_budget(folder, weight_bytes, memory_limit_bytes)
-    return LoadedModel(model, chosen, weight_bytes)
+        loaded = prepare_model(folder, chosen, dtype)
+        _check_budget(folder, loaded.weight_bytes, memory_limit_bytes)
+        mx.eval(loaded.model.parameters())
+    return loaded
+
+
+def prepare_model(folder: Path, device: mx.Device, dtype: DType) -> LoadedModel:
+    """A model as it will run, of which no weight has been read yet.
+
+    Raises:
+        ModelLoadError, UnsupportedModelError: As in ``load_language_model``.
+    """
+    model, config = read_model(folder)
+    rounded_inputs.replace_unsupported(model, config)
+    _prepare_for_device(model, device, dtype)
+    rounded_inputs.install_from_config(model, config)
+    return LoadedModel(model, device, parameter_bytes(model))
 
 
 def _check_budget(folder: Path, weight_bytes: int, limit: int | None) -> None:

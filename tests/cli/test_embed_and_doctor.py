@@ -9,6 +9,7 @@ from mlx_lm.models import mamba2
 from safetensors.numpy import save_file
 
 from mlx_backends import Engine, EngineConfig, bundled
+from mlx_backends.cli import _chips
 
 
 def test_lines_become_vectors(run, tmp_path):
@@ -75,6 +76,25 @@ def test_doctor_speaks_plainly(run, tiny_lm):
     out = run("doctor", "--model", tiny_lm).stdout
     assert "blas_is_fast: " in out
     assert "context_window: 512" in out
+
+
+def test_doctor_predicts_memory(run, tiny_lm):
+    found = json.loads(run("doctor", "--memory", tiny_lm, "--json").stdout)
+    parts, machine, chips = found.values()
+    assert parts["weights on disk, bytes"] == (tiny_lm / "model.safetensors").stat().st_size
+    assert parts["peak"] >= parts["weights as they run here"] + parts["KV pool"]
+    assert machine["fits"] is True
+    assert machine["decode at that bandwidth, tokens/s"] > 0
+    assert chips["M4 Max"].startswith("546 GB/s, fits from 36 GB, at most ")
+    assert len(chips) == 18
+
+
+def test_a_chip_that_is_too_small_is_said():
+    small, large = _chips.CHIPS[0], _chips.CHIPS[11]
+    assert (small.name, large.name) == ("M1", "M3 Ultra")
+    assert _chips.smallest_that_fits(small, 10 * 2**30) == 16
+    assert _chips.smallest_that_fits(small, 11 * 2**30) is None
+    assert _chips.smallest_that_fits(large, 100 * 2**30) == 256
 
 
 def test_doctor_names_a_missing_model(run, tmp_path):

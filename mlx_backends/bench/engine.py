@@ -55,8 +55,8 @@ SUITES = {
         (
             decode(512, 128),
             decode(16_384, 128),
-            seen(4_096),
             ragged(32, 100, 8_000, 64),
+            seen(4_096),
             *(batch(size, 256, 64) for size in _SIZES),
         ),
         has_pool_sweep=True,

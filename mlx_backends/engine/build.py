@@ -30,6 +30,8 @@ from mlx_backends.models.paging import NotPageableError, PagingPlan, plan_paging
 _CPU_CHUNK, _GPU_CHUNK = 512, 2_048
 # MLX has cuDNN prepare attention for each pair of lengths, so on CUDA prompts come in these units.
 _CUDA_TILE = 256
+# Up to so many new tokens, reading the context in place beats preparing and gathering.
+_CUDA_MAX_EXTENSION = 32
 _KV_BITS: dict[KVDType, int | None] = {"auto": None, "int8": 8, "int4": 4}
 
 
@@ -159,8 +161,15 @@ def make_runner(
             plan.dtype,
             partial(make_pool, dtype=plan.dtype, bits=_KV_BITS[kv_dtype]),
         )
+        tile = _tile(loaded.device)
         return DeviceRunner(
-            loaded, plan, pool, KernelAccess(pool), eos_token_ids, tile=_tile(loaded.device)
+            loaded,
+            plan,
+            pool,
+            KernelAccess(pool),
+            eos_token_ids,
+            tile=tile,
+            max_extension=_CUDA_MAX_EXTENSION if tile > 1 else 0,
         )
 
 

@@ -14,7 +14,7 @@ from mlx_backends.engine.decode_batch import (
     scratch_inputs,
 )
 from mlx_backends.engine.decode_step import DecodeStep
-from mlx_backends.engine.device_pass import PrefillPass
+from mlx_backends.engine.device_pass import ExtensionPass, PrefillPass
 from mlx_backends.engine.drawing import Drawing, needs_host
 from mlx_backends.engine.launched import Launched
 from mlx_backends.engine.pool_access import PoolAccess
@@ -35,6 +35,7 @@ class DeviceRunner:
         access: How the pool is read and written.
         eos_token_ids: Ids that end a completion.
         tile: As in ``PrefillPass``.
+        max_extension: Most tokens of a chunk for which an ``ExtensionPass`` is better.
     """
 
     runs_ahead = True
@@ -48,6 +49,7 @@ class DeviceRunner:
         eos_token_ids: frozenset[int],
         *,
         tile: int = 1,
+        max_extension: int = 0,
     ) -> None:
         self._model = loaded.model
         self._device = loaded.device
@@ -55,6 +57,7 @@ class DeviceRunner:
         self._pool = pool
         self._access = access
         self._tile = tile
+        self._max_extension = max_extension
         self._drawing = Drawing(eos_token_ids)
         self._step = DecodeStep(loaded.model, plan, access)
         self._batch: DecodeBatch | None = None
@@ -94,9 +97,7 @@ class DeviceRunner:
         """As in ``Runner``."""
         sequence = chunk.sequence
         with use_device(self._device):
-            forward_pass = PrefillPass(
-                self._access, self._pool, sequence.block_ids, chunk.start, chunk.stop, self._tile
-            )
+            forward_pass = self._pass_for(chunk)
             tokens = forward_pass.tokens(sequence.token_ids)
             caches = self._plan.caches(forward_pass, forward_pass.last)
             logits = self._model(tokens, cache=caches)
@@ -127,6 +128,12 @@ class DeviceRunner:
     def free(self, sequence: Sequence) -> None:
         """As in ``Runner``."""
         self._first_tokens.pop(sequence, None)
+
+    def _pass_for(self, chunk: PrefillChunk) -> PrefillPass | ExtensionPass:
+        where = self._access, self._pool, chunk.sequence.block_ids, chunk.start, chunk.stop
+        if chunk.stop - chunk.start <= self._max_extension:
+            return ExtensionPass(*where)
+        return PrefillPass(*where, self._tile)
 
     def _launched(self, launched: Launched) -> Launched:
         mx.async_eval(launched.arrays, self._access.state)

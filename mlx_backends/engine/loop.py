@@ -81,7 +81,7 @@ class Loop:
     def step(self) -> None:
         """Launch the next step, then collect the tokens of the one before."""
         self._drop_abandoned()
-        if not self._can_run_ahead():
+        if not self._can_run_ahead() or self._has_only_first_tokens():
             self._collect()
         launched = self._launch_next()
         self._collect()
@@ -103,6 +103,11 @@ class Loop:
     def _can_run_ahead(self) -> bool:
         """Whether no draw of the next step depends on a token that was not read."""
         return not any(needs_host(s) for one in self._launched for s in one.sequences)
+
+    def _has_only_first_tokens(self) -> bool:
+        """Whether nobody's stream would stall if the first tokens of all were read at once."""
+        sequences = [sequence for one in self._launched for sequence in one.sequences]
+        return not any(sequence.output_token_ids for sequence in sequences)
 
     def _launch_next(self) -> list[Launched]:
         started = time.perf_counter()

@@ -67,6 +67,25 @@ class PoolAccess(Protocol):
         """
         ...
 
+    def attend(
+        self,
+        layer: int,
+        queries: mx.array,
+        block_tables: mx.array,
+        context_lens: mx.array,
+        *,
+        scale: float,
+        window: int | None,
+        soft_cap: float | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """Attend from a few tokens a row, which are stored already, to the row's context.
+
+        Shapes: queries (B, Hq, L, D) with L up to 8, the last tokens of each row's context;
+        block_tables (B, W) int32, context_lens (B,) int32 -> (B, Hq, L, D).
+        """
+        ...
+
     def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
         """Copy blocks in every layer."""
         ...
@@ -155,6 +174,36 @@ class KernelAccess:
         )
         return out
 
+    def attend(
+        self,
+        layer: int,
+        queries: mx.array,
+        block_tables: mx.array,
+        context_lens: mx.array,
+        *,
+        scale: float,
+        window: int | None,
+        soft_cap: float | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """As in ``PoolAccess``."""
+        out = kernels.paged_attention(
+            queries,
+            self._keys[layer],
+            self._values[layer],
+            block_tables,
+            context_lens,
+            block_size=self._pool.block_size,
+            scale=scale,
+            order=self._order,
+            window=window,
+            soft_cap=soft_cap,
+            sinks=None if sinks is None else sinks.astype(queries.dtype),
+            num_kv_heads=self._pool.layers[layer].num_kv_heads,
+        )
+        assert isinstance(out, mx.array)  # a log-sum-exp was not asked for
+        return out
+
     def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
         """As in ``PoolAccess``."""
         sources = mx.array([copy.source for copy in copies], dtype=mx.int32)
@@ -224,15 +273,39 @@ class PlainAccess:
         last = (context_lens - 1)[:, None]
         slots = mx.take_along_axis(block_tables, last // size, axis=1) * size + last % size
         self.append(layer, keys, values, slots)
+        return self.attend(
+            layer,
+            queries,
+            block_tables,
+            context_lens,
+            scale=scale,
+            window=window,
+            soft_cap=soft_cap,
+            sinks=sinks,
+        )
+
+    def attend(
+        self,
+        layer: int,
+        queries: mx.array,
+        block_tables: mx.array,
+        context_lens: mx.array,
+        *,
+        scale: float,
+        window: int | None,
+        soft_cap: float | None,
+        sinks: mx.array | None,
+    ) -> mx.array:
+        """As in ``PoolAccess``."""
+        width = block_tables.shape[1] * self._pool.block_size
+        own = mx.arange(-queries.shape[2], 0)
         rows = []
-        width = block_tables.shape[1] * size
         for row in range(queries.shape[0]):
-            context = self.context(layer, block_tables[row], (0, width), width)
             rows.append(
                 dense_attention(
                     queries[row : row + 1],
-                    *context,
-                    positions=last[row],
+                    *self.context(layer, block_tables[row], (0, width), width),
+                    positions=context_lens[row] + own,
                     scale=scale,
                     window=window,
                     soft_cap=soft_cap,

@@ -36,6 +36,7 @@ def paged_attention(
     soft_cap: float | None = None,
     sinks: mx.array | None = None,
     return_lse: bool = False,
+    num_kv_heads: int | None = None,
     tuning: Tuning | None = None,
 ) -> mx.array | tuple[mx.array, mx.array]:
     """Attend from the last tokens of each sequence to its context, which is in the pools already.
@@ -57,6 +58,7 @@ def paged_attention(
         soft_cap: Scores become ``soft_cap * tanh(score / soft_cap)`` (Gemma 2).
         sinks: ``(num_heads,)`` scores that take part in the softmax without a value (GPT-OSS).
         return_lse: Also return the log of the softmax's denominator, sinks included.
+        num_kv_heads: Of pools that come as a ``window``; None is the pools' own.
         tuning: Layout of the launch; None is chosen.
 
     Returns:
@@ -66,7 +68,7 @@ def paged_attention(
     Raises:
         ConfigError: The arrays do not fit together.
     """
-    options = _Options(block_size, scale, window, soft_cap, sinks, return_lse, tuning)
+    options = _Options(block_size, scale, window, soft_cap, sinks, return_lse, num_kv_heads, tuning)
     outputs = _attend({"q": q}, k_pool, v_pool, block_tables, context_lens, order, options)
     return (outputs[0], outputs[1]) if return_lse else outputs[0]
 
@@ -119,7 +121,7 @@ def paged_decode(
         raise ConfigError(
             f"paged_decode takes one new token: q is {q.shape}, k {k.shape} and v {v.shape}."
         )
-    options = _Options(block_size, scale, window, soft_cap, sinks, False, tuning)
+    options = _Options(block_size, scale, window, soft_cap, sinks, False, k.shape[1], tuning)
     new = {"q": q, "k": k, "v": v}
     output, next_order = _attend(new, k_pool, v_pool, block_tables, context_lens, order, options)
     return output, next_order
@@ -133,6 +135,7 @@ class _Options:
     soft_cap: float | None
     sinks: mx.array | None
     return_lse: bool
+    num_kv_heads: int | None
     tuning: Tuning | None
 
 
@@ -148,8 +151,7 @@ def _attend(
     """Attention's outputs, and the next order token if ``new`` has rows of K and V to write."""
     q, appends = new["q"], "k" in new
     pools = pool_arrays("k", k_pool) | pool_arrays("v", v_pool)
-    # A pool may come as a window of one row.
-    num_kv_heads = new["k"].shape[1] if appends else len(pools["k_pool"])
+    num_kv_heads = options.num_kv_heads or len(pools["k_pool"])
     _check(q, num_kv_heads, block_tables, context_lens, options)
     batch, num_heads, queries, head_dim = q.shape
     stored = pool_constants(k_pool, v_pool, q.dtype, head_dim)

@@ -6,7 +6,7 @@ import pytest
 from mlx_backends import kernels
 from mlx_backends.cache.kv_pool import KVPool, LayerShape
 from mlx_backends.cache.prefix_cache import BlockCopy
-from mlx_backends.engine.device_pass import DecodePass, PrefillPass
+from mlx_backends.engine.device_pass import DecodePass, ExtensionPass, PrefillPass
 from mlx_backends.engine.pool_access import KernelAccess, PlainAccess
 from mlx_backends.kernels import emulator, make_pool
 
@@ -53,6 +53,8 @@ def conversation(access, pool, **options):
             new = rows(10 * seed + start, 1, stop - start)
             outputs.append(forward_pass.attend(0, *new, scale=0.25, **options))
             mx.eval(outputs, access.state)
+    extension = ExtensionPass(access, pool, TABLES[0], 6, 11)
+    outputs.append(extension.attend(0, *rows(7, 1, 8), scale=0.25, **options)[:, :, :5])
     access.follow(mx.array([5]))
     access.copy_blocks([BlockCopy(source=7, target=11)])
     mx.eval(access.state)

@@ -20,7 +20,6 @@ from mlx_backends.errors import ConfigError
 
 Device = Literal["auto", "cpu", "gpu"]
 DType = Literal["auto", "float32", "float16", "bfloat16"]
-KVDType = Literal["auto", "int8", "int4"]
 OnOverflow = Literal["error", "truncate", "mean"]
 ModelKind = Literal["lm", "encoder", "reranker"]
 
@@ -31,7 +30,7 @@ _MODEL_VARIABLES: dict[ModelKind, str] = {
 }
 _DEVICES = ("auto", "cpu", "gpu")
 _DTYPES = ("auto", "float32", "float16", "bfloat16")
-_KV_DTYPES = ("auto", "int8", "int4")
+_KV_BITS = (None, 8, 4)
 _BLOCK_SIZES = (8, 16, 32, 64, 128)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -45,7 +44,8 @@ class CacheConfig:
         block_size: Tokens a block: the unit of allocation and of sharing.
         pool_bytes: Size of the KV pool; None is what the memory limit leaves.
         prefix_caching: Whether prompts reuse the KV entries of earlier ones that began alike.
-        kv_dtype: ``auto`` keeps KV entries in the type of the activations.
+        kv_bits: 8 keeps keys and values as 8-bit codes; 4 values as 4-bit codes, and keys, which
+            bear less, as 8-bit ones. None keeps the type of the activations.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -54,7 +54,7 @@ class CacheConfig:
     block_size: int = 16
     pool_bytes: int | None = None
     prefix_caching: bool = True
-    kv_dtype: KVDType = "auto"
+    kv_bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.block_size not in _BLOCK_SIZES:
@@ -63,7 +63,8 @@ class CacheConfig:
         if self.pool_bytes is not None:
             _require_positive("pool_bytes", self.pool_bytes)
         _require_bool("prefix_caching", self.prefix_caching)
-        _require_choice("kv_dtype", self.kv_dtype, _KV_DTYPES)
+        if isinstance(self.kv_bits, bool) or self.kv_bits not in _KV_BITS:
+            raise ConfigError(f"kv_bits must be 8, 4 or None; got {self.kv_bits!r:.80}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.engine.decode_batch import scratch_inputs
 from mlx_backends.engine.decode_step import DecodeInputs, DecodeStep
 from mlx_backends.engine.pool_access import KernelAccess
-from mlx_backends.kernels.pool import make_pool
 from mlx_backends.models import fused_qwen3
 from mlx_backends.models.loader import load_language_model
 from mlx_backends.models.paging import plan_paging
@@ -87,7 +85,6 @@ def measure(
             -(-context // _BLOCK_SIZE) * batch,
             _BLOCK_SIZE,
             plan.dtype,
-            partial(make_pool, dtype=plan.dtype, bits=None),
         )
         inputs = _inputs(pool, batch, context)
         variants[name] = _Variant(DecodeStep(loaded.model, plan, KernelAccess(pool)), inputs)

@@ -5,11 +5,15 @@ contiguous, so that a run of consecutive blocks is a view, and one block of one 
 memory (layout of vLLM's paged attention, Kwon et al. 2023, arXiv:2309.06180, heads outermost).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
+
+from mlx_backends.kernels.pool import Pool, QuantizedPool, make_pool
+
+# Keys bear less rounding than values: their errors pass through a softmax.
+_KEY_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,6 @@ class LayerShape:
     window: int | None = None
 
 
-MakeRows = Callable[[int, int, int], Any]
-"""Makes the rows of one layer, given its KV heads, slots and numbers a row."""
-
-
 class KVPool:
     """Keys and values of all layers.
 
@@ -44,7 +44,7 @@ class KVPool:
         num_blocks: Blocks that sequences may use.
         block_size: Tokens a block holds.
         dtype: Type of the entries.
-        make_rows: Makes other rows than arrays of ``dtype``: quantized ones, with ``arrays``.
+        kv_bits: As in ``CacheConfig``: rows of codes in place of numbers of ``dtype``.
 
     Attributes:
         nbytes: Bytes of all arrays.
@@ -56,23 +56,22 @@ class KVPool:
         num_blocks: int,
         block_size: int,
         dtype: mx.Dtype,
-        make_rows: MakeRows | None = None,
+        *,
+        kv_bits: int | None = None,
     ) -> None:
         self.layers = tuple(layers)
         self.num_blocks = num_blocks
         self.block_size = block_size
         self.dtype = dtype
-        make = make_rows or (lambda *shape: mx.zeros(shape, dtype))
-        slots = self.num_slots
-        self.keys = [make(s.num_kv_heads, slots, s.key_dim) for s in layers]
-        self.values = [make(s.num_kv_heads, slots, s.value_dim) for s in layers]
+        slots, key_bits = self.num_slots, None if kv_bits is None else _KEY_BITS
+        self.keys = [_rows(s.num_kv_heads, slots, s.key_dim, dtype, key_bits) for s in layers]
+        self.values = [_rows(s.num_kv_heads, slots, s.value_dim, dtype, kv_bits) for s in layers]
         mx.eval(self.arrays)
         self.nbytes = sum(array.nbytes for array in self.arrays)
 
     @property
     def arrays(self) -> list[mx.array]:
-        rows = [*self.keys, *self.values]
-        return [a for one in rows for a in ([one] if isinstance(one, mx.array) else one.arrays)]
+        return [array for rows in (*self.keys, *self.values) for array in _arrays(rows)]
 
     @property
     def scratch_block(self) -> int:
@@ -96,10 +95,10 @@ class KVPool:
         self.num_blocks = num_blocks
         for arrays in (self.keys, self.values):
             # One layer at a time: the peak is the pool and one layer of it.
-            for index, array in enumerate(arrays):
-                arrays[index] = mx.pad(array, [(0, 0), (0, extra), (0, 0)])
-                del array
-                mx.eval(arrays[index])
+            for index, rows in enumerate(arrays):
+                arrays[index] = _longer(rows, extra)
+                del rows
+                mx.eval(_arrays(arrays[index]))
 
     def slots(self, block_ids: Sequence[int], start: int, stop: int) -> list[tuple[int, int]]:
         """Slots of positions ``start`` to ``stop`` of a sequence, as runs ``(first, end)``.
@@ -122,10 +121,33 @@ class KVPool:
     def copy_block(self, source: int, target: int) -> None:
         """Copy a block in every layer, by ordinary operations: for a pool that MLX may donate."""
         size = self.block_size
-        arrays = [*self.keys, *self.values]
+        arrays = self.arrays
         rows = [mx.contiguous(a[:, source * size : (source + 1) * size]) for a in arrays]
         # Read first: a pending view of a pool keeps MLX from donating it, and each write would
         # then copy all of it.
         mx.eval(rows)
         for array, read in zip(arrays, rows, strict=True):
             array[:, target * size : (target + 1) * size] = read
+
+
+def _rows(heads: int, slots: int, width: int, dtype: mx.Dtype, bits: int | None) -> Pool:
+    """Rows of zeros; unquantized ones of any width."""
+    if bits is None:
+        return mx.zeros((heads, slots, width), dtype)
+    return make_pool(heads, slots, width, dtype, bits=bits)
+
+
+def _arrays(rows: Pool) -> list[mx.array]:
+    return [rows] if isinstance(rows, mx.array) else rows.arrays
+
+
+def _longer(rows: Pool, extra: int) -> Pool:
+    """Rows with more slots, contents kept."""
+    if isinstance(rows, mx.array):
+        return mx.pad(rows, [(0, 0), (0, extra), (0, 0)])
+    return QuantizedPool(
+        mx.pad(rows.codes, [(0, 0), (0, extra), (0, 0)]),
+        mx.pad(rows.affine, [(0, 0), (0, extra), (0, 0), (0, 0)]),
+        rows.bits,
+        rows.group_size,
+    )

@@ -2,13 +2,12 @@
 
 import warnings
 from dataclasses import replace
-from functools import partial
 
 import mlx.core as mx
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.cache.prefix_cache import PrefixCache
-from mlx_backends.config import EngineConfig, KVDType
+from mlx_backends.config import EngineConfig
 from mlx_backends.engine.buffer_limit import limit_buffers
 from mlx_backends.engine.device_runner import DeviceRunner
 from mlx_backends.engine.fallback_runner import FallbackRunner
@@ -20,8 +19,7 @@ from mlx_backends.engine.pool_access import KernelAccess
 from mlx_backends.engine.runner import Runner
 from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.self_check import check_against_own_caches
-from mlx_backends.errors import ConfigError
-from mlx_backends.kernels.pool import MAX_HEAD_DIM, make_pool
+from mlx_backends.kernels.pool import MAX_HEAD_DIM
 from mlx_backends.models.last_logits import keep_last_position
 from mlx_backends.models.loader import LoadedModel, load_language_model, use_device
 from mlx_backends.models.paging import NotPageableError, PagingPlan, plan_paging
@@ -32,7 +30,6 @@ _CPU_CHUNK, _GPU_CHUNK = 512, 2_048
 _CUDA_TILE = 256
 # Up to so many new tokens, reading the context in place beats preparing and gathering.
 _CUDA_MAX_EXTENSION = 32
-_KV_BITS: dict[KVDType, int | None] = {"auto": None, "int8": 8, "int4": 4}
 
 
 def build_loop(files: ModelFiles, config: EngineConfig, limit: int | None) -> Loop:
@@ -46,15 +43,12 @@ def build_loop(files: ModelFiles, config: EngineConfig, limit: int | None) -> Lo
     Raises:
         ModelError: The model cannot be loaded.
         MemoryLimitError: Weights and a useful KV pool do not fit the memory limit.
-        ConfigError: Quantized KV entries were asked for on a CPU.
+        ConfigError: The model's heads do not fit quantized KV entries.
     """
     loaded = load_language_model(
         files.folder, device=config.device, dtype=config.dtype, memory_limit_bytes=limit
     )
-    is_cpu = loaded.device == mx.Device(mx.cpu)
     config = with_chunk_size(config, loaded.device)
-    if is_cpu and config.cache.kv_dtype != "auto":
-        raise ConfigError(f"kv_dtype={config.cache.kv_dtype!r} needs a GPU; use 'auto' on a CPU.")
     keep_last_position(loaded.model)
     try:
         with use_device(loaded.device):
@@ -128,9 +122,9 @@ def _paged_loop(
         memory.num_blocks,
         memory.block_size,
         prefix_caching=config.cache.prefix_caching,
-        namespace=(str(files.folder), str(plan.dtype), config.cache.kv_dtype),
+        namespace=(str(files.folder), str(plan.dtype), str(config.cache.kv_bits)),
     )
-    runner = make_runner(loaded, plan, memory, config.cache.kv_dtype, files.tokenizer.eos_token_ids)
+    runner = make_runner(loaded, plan, memory, config.cache.kv_bits, files.tokenizer.eos_token_ids)
     if config.warm_up:
         runner.warm_up(config.max_num_seqs, files.context_window)
     tile, planned_bytes = _tile(loaded.device), memory.total_bytes
@@ -141,7 +135,7 @@ def make_runner(
     loaded: LoadedModel,
     plan: PagingPlan,
     memory: MemoryPlan,
-    kv_dtype: KVDType,
+    kv_bits: int | None,
     eos_token_ids: frozenset[int],
 ) -> Runner:
     """What runs a paged model on the device it was loaded to."""
@@ -151,15 +145,12 @@ def make_runner(
             plan,
             num_blocks=memory.num_blocks,
             block_size=memory.block_size,
+            kv_bits=kv_bits,
             eos_token_ids=eos_token_ids,
         )
     with use_device(loaded.device):
         pool = KVPool(
-            plan.layers,
-            memory.num_blocks,
-            memory.block_size,
-            plan.dtype,
-            partial(make_pool, dtype=plan.dtype, bits=_KV_BITS[kv_dtype]),
+            plan.layers, memory.num_blocks, memory.block_size, plan.dtype, kv_bits=kv_bits
         )
         tile = _tile(loaded.device)
         return DeviceRunner(

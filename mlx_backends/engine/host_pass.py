@@ -11,6 +11,8 @@ import mlx.core as mx
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.kernels.host_attention import attend
+from mlx_backends.kernels.pool import Pool, QuantizedPool
+from mlx_backends.kernels.reference import quantize
 
 # One scatter beats a slice for each row from here on (measured on 2 cores: 63 us against 97).
 _MIN_SCATTER_ROWS = 3
@@ -50,8 +52,17 @@ class RowGroup:
         """Of all new tokens, row by row."""
         return [start + index for start in self.starts for index in range(self.length)]
 
-    def store(self, pool: mx.array, rows: mx.array) -> None:
-        """Write ``rows`` (B, H, L, D) into ``pool`` (H, num_slots, D)."""
+    def store(self, pool: Pool, rows: mx.array) -> None:
+        """Write ``rows`` (B, H, L, D) into ``pool`` (H, num_slots, D), rounded if it is."""
+        if isinstance(pool, QuantizedPool):
+            codes, affine = quantize(rows, pool.bits, pool.group_size)
+            self._write(pool.codes, codes)
+            self._write(pool.affine, affine)
+        else:
+            self._write(pool, rows)
+
+    def _write(self, pool: mx.array, rows: mx.array) -> None:
+        """Shapes: pool (H, num_slots, ...), rows (B, H, L, ...)."""
         if self._slot_array is not None:
             pool[:, self._slot_array] = rows.squeeze(2).swapaxes(0, 1)
             return

@@ -33,6 +33,7 @@ class HostRunner:
         plan: What its layers store.
         num_blocks: Most blocks that sequences may use.
         block_size: Tokens a block.
+        kv_bits: As in ``CacheConfig``.
         eos_token_ids: Ids that end a completion.
     """
 
@@ -45,6 +46,7 @@ class HostRunner:
         *,
         num_blocks: int,
         block_size: int,
+        kv_bits: int | None = None,
         eos_token_ids: frozenset[int],
     ) -> None:
         self._model = loaded.model
@@ -54,7 +56,7 @@ class HostRunner:
         self._drawing = Drawing(eos_token_ids)
         with use_device(self._device):
             first = min(num_blocks, FIRST_BLOCKS)
-            self._pool = KVPool(plan.layers, first, block_size, plan.dtype)
+            self._pool = KVPool(plan.layers, first, block_size, plan.dtype, kv_bits=kv_bits)
 
     @property
     def stats(self) -> RunnerStats:

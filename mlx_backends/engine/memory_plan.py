@@ -13,6 +13,7 @@ from mlx_backends.errors import MemoryLimitError
 DEFAULT_POOL_BYTES = 2**30
 # Group size along head_dim of quantized KV entries; a group has a scale and a bias.
 KV_GROUP_SIZE = 32
+KV_GROUP_BYTES = 4
 # Float32 arrays of (rows, vocabulary) alive at once in sampling: logits, log-probabilities, the
 # sorted copy and its cumulative sum.
 LOGITS_ARRAYS = 4
@@ -133,12 +134,12 @@ def plan_memory(
 
 def bytes_of_block(shape: ModelShape, cache: CacheConfig) -> int:
     """A block over all layers, keys and values, scales and biases included."""
-    num_rows = shape.num_layers * 2 * shape.num_kv_heads * cache.block_size
-    if cache.kv_dtype == "auto":
-        return num_rows * shape.head_dim * shape.activation_bytes
-    bits = {"int8": 8, "int4": 4}[cache.kv_dtype]
+    num_rows = shape.num_layers * shape.num_kv_heads * cache.block_size
+    if cache.kv_bits is None:
+        return num_rows * 2 * shape.head_dim * shape.activation_bytes
+    codes = shape.head_dim * (8 + cache.kv_bits) // 8  # a key in 8 bits, a value in kv_bits
     num_groups = -(-shape.head_dim // KV_GROUP_SIZE)
-    return num_rows * (shape.head_dim * bits // 8 + num_groups * 2 * shape.activation_bytes)
+    return num_rows * (codes + 2 * num_groups * KV_GROUP_BYTES)
 
 
 def bytes_of_activations(shape: ModelShape, step: StepShape) -> int:

@@ -6,7 +6,7 @@ where there is no GPU.
 """
 
 from collections.abc import Sequence as Seq
-from typing import Protocol
+from typing import Any, Protocol
 
 import mlx.core as mx
 
@@ -235,6 +235,7 @@ class PlainAccess:
         """As in ``PoolAccess``."""
         # A row that is not stored goes to the last slot, which is the scratch block's.
         where = mx.where(slots < 0, self._pool.num_slots - 1, slots).reshape(-1)
+        arrays: Any  # unquantized: the kernels' specification covers the others
         for arrays, rows in ((self._pool.keys, keys), (self._pool.values, values)):
             rows = rows.transpose(1, 0, 2, 3).reshape(rows.shape[1], -1, rows.shape[3])
             arrays[layer] = arrays[layer] + 0  # a copy: an array may be read after this write

@@ -14,6 +14,7 @@ import mlx.core as mx
 
 from mlx_backends.kernels.host_context import Context, PaddedContexts
 from mlx_backends.kernels.host_exp import exp_of_difference
+from mlx_backends.kernels.pool import Pool
 
 # Scores of a tile stay in the caches of the CPU; measured against 32, 128, 256 and 512.
 _TILE_TOKENS = 64
@@ -25,8 +26,8 @@ _MIN_SCORES_OF_FAST_EXP = 8_192
 
 def attend(
     q: mx.array,
-    k_pool: mx.array,
-    v_pool: mx.array,
+    k_pool: Pool,
+    v_pool: Pool,
     block_ids_per_row: Seq[Seq[int]],
     context_lens: Seq[int],
     *,
@@ -79,8 +80,8 @@ def _first_visible(position: int, window: int | None) -> int:
 
 def _attend_padded(
     queries: mx.array,
-    k_pool: mx.array,
-    v_pool: mx.array,
+    k_pool: Pool,
+    v_pool: Pool,
     contexts: PaddedContexts,
     soft_cap: float | None,
     sinks: mx.array | None,
@@ -90,7 +91,7 @@ def _attend_padded(
     heads = queries.reshape(batch * num_heads, length, width)
     keys, values = contexts.rows(k_pool), contexts.rows(v_pool)
     all_sinks = None if sinks is None else mx.tile(sinks, batch)
-    bias = contexts.bias(k_pool.shape[0])
+    bias = contexts.bias(len(keys) // batch)
     out = _attend_tile(heads, [keys], [values], bias, soft_cap, all_sinks)
     return out.reshape(batch, num_heads, length, -1)
 

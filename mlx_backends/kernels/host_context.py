@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
+from mlx_backends.kernels.pool import Pool, QuantizedPool
+from mlx_backends.kernels.reference import dequantize
+
 # Shorter runs of slots are copied side by side: an operation each would cost more than the copy.
 _MIN_RUN_TOKENS = 64
 
@@ -30,11 +33,17 @@ class Context:
         runs[-1] = (runs[-1][0], runs[-1][1] - unused)
         return cls(ids, block_size, skipped, runs)
 
-    def rows(self, pool: mx.array) -> list[mx.array]:
-        """The tokens' rows in pieces: views of the pool where the runs are long.
+    def rows(self, pool: Pool) -> list[mx.array]:
+        """The tokens' rows in pieces: views of the pool where the runs are long, or its codes read.
 
         Shapes: pool (H, num_slots, D) -> pieces (H, n, D).
         """
+        if isinstance(pool, QuantizedPool):
+            codes, affine = self._pieces(pool.codes), self._pieces(_flat(pool.affine))
+            return [_read(pool, *piece) for piece in zip(codes, affine, strict=True)]
+        return self._pieces(pool)
+
+    def _pieces(self, pool: mx.array) -> list[mx.array]:
         length = sum(end - start for start, end in self.runs)
         if len(self.runs) > 1 and length < len(self.runs) * _MIN_RUN_TOKENS:
             return [self._gathered(pool)[:, self.skipped : self.skipped + length]]
@@ -86,8 +95,13 @@ class PaddedContexts:
         self._slots = np.where(is_token, slots[:, :longest], slots[:, :1])
         self._is_token = is_token
 
-    def rows(self, pool: mx.array) -> mx.array:
+    def rows(self, pool: Pool) -> mx.array:
         """The tokens' rows. Shapes: pool (H, num_slots, D) -> (B * H, W, D)."""
+        if isinstance(pool, QuantizedPool):
+            return _read(pool, self._gathered(pool.codes), self._gathered(_flat(pool.affine)))
+        return self._gathered(pool)
+
+    def _gathered(self, pool: mx.array) -> mx.array:
         heads, num_slots, width = pool.shape
         slots = self._slots[:, None] + np.arange(heads)[:, None] * num_slots
         rows = pool.reshape(heads * num_slots, width)[mx.array(slots)]
@@ -97,3 +111,14 @@ class PaddedContexts:
         """Minus infinity where there is only padding. Shapes: (B * num_kv_heads, 1, 1, W)."""
         bias = np.where(self._is_token, 0.0, -np.inf).astype(np.float32)
         return mx.array(np.repeat(bias, num_kv_heads, axis=0)[:, None, None])
+
+
+def _flat(affine: mx.array) -> mx.array:
+    """Shapes: (H, num_slots, groups, 2) -> (H, num_slots, groups * 2)."""
+    return affine.reshape(*affine.shape[:2], -1)
+
+
+def _read(pool: QuantizedPool, codes: mx.array, affine: mx.array) -> mx.array:
+    """The rows that codes of a pool stand for, as float32."""
+    affine = affine.reshape(*affine.shape[:2], -1, 2)
+    return dequantize(QuantizedPool(codes, affine, pool.bits, pool.group_size))

@@ -9,7 +9,13 @@ from pydantic import BaseModel, Field, SkipValidation, model_validator
 
 from mlx_backends import registry
 from mlx_backends._version import __version__
-from mlx_backends.config import Device, DType, EngineConfig, model_from_environment
+from mlx_backends.config import (
+    CacheConfig,
+    Device,
+    DType,
+    EngineConfig,
+    model_from_environment,
+)
 from mlx_backends.core import SamplingParams
 from mlx_backends.engine.interface import GenerationEngine
 from mlx_backends.errors import ConfigError
@@ -17,7 +23,7 @@ from mlx_backends.errors import ConfigError
 # Reported in traces before the engine is asked for the name of the folder, which reads files.
 _BUNDLED_MODEL_NAME = "bundled"
 
-_ENGINE_OPTIONS = ("model", "revision", "device", "dtype", "max_model_len")
+_ENGINE_OPTIONS = ("model", "revision", "device", "dtype", "max_model_len", "kv_bits")
 _SAMPLING_OPTIONS = tuple(field.name for field in fields(SamplingParams))
 # LangChain's own switch between stream and invoke, which it passes on to the model.
 _FRAMEWORK_OPTIONS = frozenset({"stream"})
@@ -51,6 +57,8 @@ class EngineOptions(BaseLanguageModel):
     """Type of weights and activations, as in ``EngineConfig``."""
     max_model_len: int | None = None
     """Context window in tokens, if smaller than the model's own."""
+    kv_bits: int | None = None
+    """Bits of KV entries, 8 or 4, as in ``CacheConfig``."""
 
     temperature: float | None = None
     """0, the default, is greedy."""
@@ -165,6 +173,7 @@ class EngineOptions(BaseLanguageModel):
             device=self.device,
             dtype=self.dtype,
             max_model_len=self.max_model_len,
+            cache=CacheConfig(kv_bits=self.kv_bits),
         )
 
     def _sampling_options(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The options of ``MLXLLM``, and the engine that they name."""
 
+from dataclasses import replace
 from typing import Any, Self
 
 from llama_index.core.base.llms.types import LLMMetadata
@@ -9,7 +10,13 @@ from pydantic import ConfigDict, Field, SkipValidation, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from mlx_backends import registry
-from mlx_backends.config import Device, DType, EngineConfig, model_from_environment
+from mlx_backends.config import (
+    CacheConfig,
+    Device,
+    DType,
+    EngineConfig,
+    model_from_environment,
+)
 from mlx_backends.core import SamplingParams
 from mlx_backends.engine.interface import GenerationEngine
 from mlx_backends.engine.prepared_chat import joined_template_options
@@ -35,6 +42,9 @@ class EngineOptions(FunctionCallingLLM):
     dtype: DType = Field(default="auto", description="Type to compute in.")
     max_model_len: int | None = Field(
         default=None, description="Context window in tokens, if smaller than the model's own."
+    )
+    kv_bits: int | None = Field(
+        default=None, description="Bits of KV entries, 8 or 4; None keeps them as computed."
     )
     max_tokens: int | None = Field(
         default=None,
@@ -86,7 +96,7 @@ class EngineOptions(FunctionCallingLLM):
         elif self._engine_config() != EngineConfig():
             raise ConfigError(
                 "engine= brings its own model and configuration; leave out model, revision, "
-                "device, dtype and max_model_len, or leave out engine."
+                "device, dtype, max_model_len and kv_bits, or leave out engine."
             )
         self._engine_config()
         SamplingParams.from_options(**options_of(self, SamplingParams))
@@ -112,7 +122,8 @@ class EngineOptions(FunctionCallingLLM):
         Not the metadata that LlamaIndex would take: every call asks for this on the caller's
         thread, where an event loop may be running, and the model's files may not be read yet.
         """
-        options = options_of(self, EngineConfig) | options_of(self, SamplingParams)
+        caching = options_of(self, CacheConfig)
+        options = options_of(self, EngineConfig) | caching | options_of(self, SamplingParams)
         return {"class_name": self.class_name(), **options}
 
     def _settle(self, options: CallOptions) -> tuple[GenerationEngine, SamplingParams]:
@@ -126,9 +137,10 @@ class EngineOptions(FunctionCallingLLM):
     def _engine(self, model: str | None = None) -> GenerationEngine:
         """The engine of a call; another model's is the shared one of otherwise equal options."""
         if model is not None:
-            options = options_of(self, EngineConfig) | {"model": model, "revision": None}
-            return registry.get_engine(EngineConfig(**options))
+            config = replace(self._engine_config(), model=model, revision=None)
+            return registry.get_engine(config)
         return self.engine or registry.get_engine(self._engine_config())
 
     def _engine_config(self) -> EngineConfig:
-        return EngineConfig(**options_of(self, EngineConfig))
+        cache = CacheConfig(**options_of(self, CacheConfig))
+        return EngineConfig(**options_of(self, EngineConfig), cache=cache)

@@ -46,7 +46,7 @@ def make_engine(tiny_lm, monkeypatch):
 
     engines = []
 
-    def device_runner(loaded, plan, memory, kv_dtype, eos_token_ids):
+    def device_runner(loaded, plan, memory, kv_bits, eos_token_ids):
         pool = KVPool(plan.layers, memory.num_blocks, memory.block_size, plan.dtype)
         access = PlainAccess(pool)
         # A tile that is no multiple of a block, so that passes begin and end off every grid.

@@ -8,7 +8,7 @@ from mlx_backends.cache.kv_pool import KVPool, LayerShape
 from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.device_pass import DecodePass, ExtensionPass, PrefillPass
 from mlx_backends.engine.pool_access import KernelAccess, PlainAccess
-from mlx_backends.kernels import emulator, make_pool
+from mlx_backends.kernels import emulator
 
 pytestmark = pytest.mark.skipif(not emulator.is_available(), reason="needs a C++ compiler")
 
@@ -32,7 +32,7 @@ def pool_of(bits=None):
         NUM_BLOCKS,
         BLOCK_SIZE,
         mx.float32,
-        lambda *shape: make_pool(*shape, mx.float32, bits=bits),
+        kv_bits=bits,
     )
 
 

@@ -38,13 +38,13 @@ def test_a_block_is_keys_and_values_of_all_layers():
     # 28 layers x 2 x 8 heads x 128 values x 2 bytes = 114,688 bytes a token
     assert bytes_of_block(QWEN3_600M, CacheConfig()) == 16 * 114_688
     # 8 bits a value, and 4 groups of a row with a scale and a bias of 2 bytes each
-    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_dtype="int8")) == 16 * 28 * 2 * 8 * (128 + 16)
-    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_dtype="int4")) == 16 * 28 * 2 * 8 * (64 + 16)
+    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_bits=8)) == 16 * 28 * 2 * 8 * (128 + 16)
+    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_bits=4)) == 16 * 28 * 2 * 8 * (96 + 16)
 
 
 @given(st.integers(3 * GIB, 200 * GIB), st.sampled_from((8, 16, 64)), st.booleans())
 def test_the_plan_uses_the_limit_and_no_more(limit, block_size, is_quantized):
-    made = plan(limit, block_size=block_size, kv_dtype="int8" if is_quantized else "auto")
+    made = plan(limit, block_size=block_size, kv_bits=8 if is_quantized else None)
     assert made.total_bytes <= limit
     full = STEP.max_num_seqs * STEP.context_window // block_size
     assert made.num_blocks == full or limit - made.total_bytes < made.block_bytes
@@ -78,7 +78,7 @@ def test_too_small_a_limit_is_refused_with_the_numbers():
 
 
 def test_the_configuration_is_checked():
-    for options in ({"block_size": 12}, {"pool_bytes": 0}, {"kv_dtype": "int2"}):
+    for options in ({"block_size": 12}, {"pool_bytes": 0}, {"kv_bits": 2}):
         with pytest.raises(ConfigError):
             CacheConfig(**options)
 

@@ -198,3 +198,10 @@ def test_options_can_be_configured_at_run_time(cls):
 def test_sampling_options_are_the_engines(cls):
     names = {field.name for field in dataclasses.fields(SamplingParams)}
     assert set(EVERY_OPTION) == names & set(cls.model_fields)
+
+
+def test_kv_bits_reach_the_engine():
+    llm = ChatMLX(model="a", kv_bits=8)
+    assert llm._engine_config("a").cache.kv_bits == 8
+    with pytest.raises(ValidationError, match="kv_bits must be 8, 4 or None"):
+        ChatMLX(model="a", kv_bits=3)

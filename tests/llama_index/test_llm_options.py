@@ -156,3 +156,10 @@ def test_json_schema_lists_the_options():
     properties = MLXLLM.model_json_schema()["properties"]
     assert {"model", "temperature", "template_options"} <= properties.keys()
     assert "engine" not in properties
+
+
+def test_kv_bits_reach_the_engine():
+    assert MLXLLM(model="a", kv_bits=4)._engine_config().cache.kv_bits == 4
+    assert MLXLLM(model="a", kv_bits=4).to_payload()["kv_bits"] == 4
+    with pytest.raises(ValueError, match="kv_bits must be 8, 4 or None"):
+        MLXLLM(model="a", kv_bits=2)

@@ -19,7 +19,6 @@ from mlx_backends.langchain import ChatMLX, MLXEmbeddings
 LM = str(bundled.path("lm"))
 
 
-@pytest.mark.conformance
 class ChatMLXStandard(ChatModelIntegrationTests):
     """What holds for each of the three methods of structured output."""
 

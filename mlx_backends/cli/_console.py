@@ -33,11 +33,16 @@ def print_error(error: Exception) -> None:
     typer.echo(f"error: {' '.join(str(error).split())}", err=True)
 
 
+def note(text: str) -> None:
+    """Say something beside the result, on the standard error."""
+    typer.echo(f"note: {text}", err=True)
+
+
 def print_warnings_plainly() -> None:
     """Show Python's warnings as one line each, without the line of code that raised them."""
 
     def show(message: Warning | str, *_: Any) -> None:
-        typer.echo(f"note: {message}", err=True)
+        note(str(message))
 
     warnings.showwarning = show
 

@@ -1,6 +1,7 @@
 """The command with an engine that recites and an embedder that hashes words."""
 
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 
 from mlx_backends import MockEngine, registry
 from mlx_backends.cli.app import app
+from mlx_backends.config import EmbedderConfig
+from mlx_backends.pooling.vectors import as_precision
 
 
 class HashEmbedder:
@@ -16,6 +19,7 @@ class HashEmbedder:
     dimensions = 64
     max_length = 100
     model_name = "hash"
+    config = EmbedderConfig()
 
     def count(self, text: str) -> int:
         return len(text.split())
@@ -28,6 +32,12 @@ class HashEmbedder:
         if on_progress is not None:
             on_progress(len(texts), len(texts))
         return vectors
+
+    def embed_detailed(self, texts, *, kind="document", precision="float32"):
+        return SimpleNamespace(
+            vectors=as_precision(self.embed(texts, kind=kind), precision),
+            is_truncated=np.array([self.count(text) > self.max_length for text in texts], bool),
+        )
 
     async def aembed(self, texts, *, kind="document", on_progress=None):
         return self.embed(texts, kind=kind, on_progress=on_progress)

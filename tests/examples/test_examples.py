@@ -90,6 +90,7 @@ CHECKS = {
     "sparse_matrix": lambda result: check_sparse_matrix(*result) is None,
     "mock_engine": lambda answer: answer == "Paris.",
     "two_frameworks_one_engine": lambda served: served == 2,
+    "vector_stores": lambda found: found == ["The cache holds 4 gigabytes."] * 2,
 }
 
 

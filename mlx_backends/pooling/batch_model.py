@@ -81,7 +81,7 @@ class PaddedForward:
         self._device = device
         self._is_cpu = device == mx.Device(mx.cpu)
         # On a CPU compiling saves nothing that can be measured, and every new shape costs.
-        self._forward: Any = forward if self._is_cpu else mx.compile(forward)
+        self._forward: Any = mx.compile(forward) if limits.has_buckets else forward
         self._streams = itertools.cycle(_host_streams() if self._is_cpu else [device])
         self._limits = limits
         self._config = config

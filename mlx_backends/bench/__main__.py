@@ -16,6 +16,7 @@ from mlx_backends.bench import (
     first_use,
     fusion,
     quantization,
+    recall,
     sparsity,
     step,
 )
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     kernels.add_argument("--json", type=Path, help="write the figures here")
     _add_adapters(commands.add_parser("adapters", help="what the frameworks' adapters add"))
     embed.add_arguments(commands.add_parser("embed", help="the embedder against its peers"))
+    recall.add_arguments(
+        commands.add_parser("recall", help="what quantized weights cost an encoder")
+    )
     step.add_arguments(commands.add_parser("step", help="a decode step, taken apart"))
     fusion.add_arguments(commands.add_parser("fusion", help="a step with fused kernels"))
     facts = commands.add_parser("facts", help="what MLX does, where the design rests on it")
@@ -52,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     match options.command:
         case "kernels":
             return _run_kernels(options.json)
+        case "recall":
+            return recall.run(options, _report)
         case "embed":
             return embed.run(options, _report)
         case "fusion":

@@ -25,6 +25,8 @@ _PACKAGES = (
     "langchain-core",
     "llama-index-core",
 )
+# Models without a KV cache.
+_ENCODERS = ("bert", "modernbert", "nomic_bert", "roberta", "xlm-roberta")
 _BYTES_OF_DTYPE = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -153,7 +155,7 @@ def _kv_bytes(folder: Path, num_tokens: int) -> int | None:
         width = num_kv_heads * head_dim * config["num_hidden_layers"]
     except (KeyError, TypeError, ZeroDivisionError):
         return None
-    if config.get("model_type") == "bert":
+    if config.get("model_type") in _ENCODERS:
         return None
     dtype = str(config.get("torch_dtype") or config.get("dtype")).removeprefix("torch.")
     return 2 * width * num_tokens * _BYTES_OF_DTYPE.get(dtype, 2)

@@ -30,7 +30,7 @@ class BatchModel(Protocol[Row_contra]):
 
     Attributes:
         limits: How large they may be.
-        max_launched: Batches that may be on their way at once.
+        num_streams: Batches that are computed side by side.
         memory_bytes: What the model and its largest batches hold at most.
     """
 
@@ -38,7 +38,7 @@ class BatchModel(Protocol[Row_contra]):
     def limits(self) -> BatchLimits: ...
 
     @property
-    def max_launched(self) -> int: ...
+    def num_streams(self) -> int: ...
 
     @property
     def memory_bytes(self) -> int: ...
@@ -57,15 +57,15 @@ def limits_of(device: mx.Device, config: EmbedderConfig | RerankerConfig) -> Bat
 
 
 def max_launched(device: mx.Device) -> int:
-    """Batches that keep a device busy while results are read."""
-    return 1 + (_num_host_streams() if device == mx.Device(mx.cpu) else 1)
+    """Batches that are on their way at once: those that are computed, and as many behind them."""
+    return 2 * (_num_host_streams() if device == mx.Device(mx.cpu) else 1)
 
 
 class PaddedForward:
     """Pads rows and runs a function on them, compiled where that pays.
 
     On a CPU, one batch after the other goes to the next of several streams, each of which is a
-    thread of MLX: batches that are launched together are computed side by side, which serves
+    thread of MLX: batches that are evaluated together are computed side by side, which serves
     several cores better than several threads in each product, as most operations have one only.
 
     Args:
@@ -78,7 +78,6 @@ class PaddedForward:
     def __init__(
         self, forward: Forward, device: mx.Device, limits: BatchLimits, config: EncoderConfig
     ) -> None:
-        self._device = device
         self._is_cpu = device == mx.Device(mx.cpu)
         # On a CPU compiling saves nothing that can be measured, and every new shape costs.
         self._forward: Any = mx.compile(forward) if limits.has_buckets else forward
@@ -87,9 +86,9 @@ class PaddedForward:
         self._config = config
 
     @property
-    def max_launched(self) -> int:
-        """Batches that may be on their way at once."""
-        return max_launched(self._device)
+    def num_streams(self) -> int:
+        """Batches that are computed side by side."""
+        return _num_host_streams() if self._is_cpu else 1
 
     def __call__(
         self, rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None

@@ -195,13 +195,14 @@ class BatchRunner(Generic[Row]):
             self._is_stepping = True
 
     def _step(self) -> None:
-        """Launch a batch on the MLX thread, read an earlier one, and post the next step."""
+        """Launch batches on the MLX thread, read those before, and post the next step."""
+        num_before = len(self._launched)
         try:
             self.check_open()
             self._launch(self._loaded())
         except Exception as error:
             self._fail_all(as_typed(error, f"The {self._noun}"))
-        if self._model is None or len(self._launched) >= self._model.max_launched:
+        for _ in range(num_before):
             self._collect()
         with self._lock:
             self._is_stepping = False
@@ -221,19 +222,30 @@ class BatchRunner(Generic[Row]):
         return self._model
 
     def _launch(self, model: BatchModel[Row]) -> None:
+        """Start as many batches as the model computes side by side."""
         with self._lock:
-            places = self._queue.take(model.limits)
-        if not places:
-            return
+            batches = [self._queue.take(model.limits) for _ in range(model.num_streams)]
+        started = [self._start(model, places) for places in batches if places]
+        launched = [one for one in started if one is not None]
+        try:
+            # Together: one after the other, MLX would wait for the first to be nearly done.
+            mx.async_eval(*[one.values for one in launched])
+        except Exception as error:
+            for one in launched:
+                _deliver(one.places, as_typed(error, f"The {self._noun}"))
+        else:
+            self._launched += launched
+
+    def _start(self, model: BatchModel[Row], places: list[Place[Row]]) -> "_Launched[Row] | None":
+        """Build one batch's forward pass; None if that failed, and its calls know."""
         rows = [call.rows[index] for call, index in places]
         try:
             values = model(rows)
-            mx.async_eval(values)
         except Exception as error:
             _deliver(places, as_typed(error, f"The {self._noun}"))
-            return
+            return None
         self._count(rows, model)
-        self._launched.append(_Launched(places, values))
+        return _Launched(places, values)
 
     def _count(self, rows: Sequence[Row], model: BatchModel[Row]) -> None:
         lengths = list(map(len, rows))

@@ -43,9 +43,9 @@ class CrossEncoder:
         )
 
     @property
-    def max_launched(self) -> int:
-        """Batches that may be on their way at once."""
-        return self._run.max_launched
+    def num_streams(self) -> int:
+        """Batches that are computed side by side."""
+        return self._run.num_streams
 
     def __call__(self, rows: Sequence[TokenPair]) -> mx.array:
         """Start scoring some pairs.

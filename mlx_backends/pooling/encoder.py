@@ -48,9 +48,9 @@ class Encoder:
         )
 
     @property
-    def max_launched(self) -> int:
-        """Batches that may be on their way at once."""
-        return self._run.max_launched
+    def num_streams(self) -> int:
+        """Batches that are computed side by side."""
+        return self._run.num_streams
 
     def __call__(self, rows: Sequence[Sequence[int]]) -> mx.array:
         """Start embedding the token ids of some texts.

@@ -39,7 +39,7 @@ def test_buckets_and_compiling_change_no_vector(encoder, make_embedder):
     for _ in range(6):
         run(rows)
     assert set(traced) == {(5, 20), (4, 20)}
-    assert len(traced) <= 2 * run.max_launched  # once for each shape and stream
+    assert len(traced) <= 2 * run.num_streams  # once for each shape and stream
 
 
 def test_segments_are_padded_too(encoder, make_embedder):

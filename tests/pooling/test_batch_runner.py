@@ -17,7 +17,7 @@ class SumModel:
 
     def __init__(self) -> None:
         self.limits = BatchLimits(max_tokens=100, pass_tokens=50)
-        self.max_launched = 2
+        self.num_streams = 1
         self.memory_bytes = 1
         self.batches: list[list[list[int]]] = []
 
@@ -96,6 +96,14 @@ async def test_a_fault_reaches_all_calls_of_its_batch_and_no_others(runner, mode
     assert isinstance(second, EngineError)
     assert third.tolist() == [300.0]
     assert runner.run([[4]], ()).tolist() == [4.0]
+
+
+async def test_batches_side_by_side_keep_their_order(runner, model):
+    model.num_streams = 3
+    rows = [[n] * (1 + n % 70) for n in range(1, 200)]
+    results = await asyncio.gather(*(runner.arun(rows, ()) for _ in range(2)))
+    for result in results:
+        assert result.tolist() == [float(sum(row)) if row != [0] else 0 for row in rows]
 
 
 def test_padding_is_reported(runner):

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from mlx_backends.grammar.spec import Grammar
-    from mlx_backends.pooling.embedder import Embedder
+    from mlx_backends.pooling.embedder import Embedded, Embedder
     from mlx_backends.pooling.reranker import Reranked, Reranker
     from mlx_backends.quantization.config import QuantizationConfig
     from mlx_backends.quantization.folder import quantize_model
@@ -102,7 +102,7 @@ _MODULES = {
         "UnsupportedModelError",
     ),
     "grammar.spec": ("Grammar",),
-    "pooling.embedder": ("Embedder",),
+    "pooling.embedder": ("Embedded", "Embedder"),
     "pooling.reranker": ("Reranked", "Reranker"),
     "quantization.config": ("QuantizationConfig",),
     "quantization.folder": ("quantize_model",),
@@ -114,6 +114,7 @@ __all__ = [
     "ChatTemplateError",
     "ConfigError",
     "ContextLengthError",
+    "Embedded",
     "Embedder",
     "EmbedderConfig",
     "Engine",

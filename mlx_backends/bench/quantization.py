@@ -58,6 +58,7 @@ class Options:
         collection: Real prose that ``train prepare`` wrote.
         original: Folder of the model before rounding; None unpacks the bundled one.
         items: Held-out items of a row of the table.
+        folders: Quantized folders of the same model that are rows too, under their names.
         only: Parts of names of rows; all if empty.
         training_seconds: For the training at 2 bits, at 3 bits takes half, the control as many
             steps.
@@ -72,6 +73,7 @@ class Options:
     collection: Path
     original: Path | None = None
     items: int = 1_000
+    folders: tuple[Path, ...] = ()
     only: tuple[str, ...] = ()
     training_seconds: float = 80.0
     batch_tokens: int = 32_768
@@ -123,6 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what `python -m mlx_backends.bundled.train prepare` wrote")  # fmt: skip
     add("--original", type=Path, help="folder of the model before rounding")
     add("--items", type=int, default=1_000, help="held-out items of a row")
+    add("--folders", nargs="*", type=Path, default=[], help="quantized folders, as further rows")
     add("--only", nargs="*", default=[], metavar="TEXT", help="rows with one of these in the name")
     add("--training-seconds", type=float, default=80.0, help="of the training at 2 bits")
     add("--batch-tokens", type=int, default=32_768, help="padded tokens of a training step")
@@ -136,12 +139,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, report: Report) -> int:
     """Measure, and print the table."""
     names = {item.name for item in fields(Options)}
-    given = {
+    given: dict[str, Any] = {
         name: value
         for name, value in vars(arguments).items()
         if name in names and value is not None
     }
-    options = Options(**given | {"only": tuple(arguments.only), "json_path": arguments.json})
+    lists: dict[str, Any] = {"only": tuple(arguments.only), "folders": tuple(arguments.folders)}
+    options = Options(**given | lists | {"json_path": arguments.json})
     for line in table(measure_all(options, report)):
         report(line)
     return 0
@@ -165,10 +169,12 @@ def measure_all(options: Options, report: Report) -> dict[str, Any]:
     _guarded(state, "rounding", lambda: _rounding_rows(state))
     batches = training.batches(options.batch_tokens)
     report(f"{len(batches)} training batches of {options.batch_tokens} padded tokens")
-    _guarded(state, "step times", lambda: _step_times(state, batches))
     _guarded(state, "training", lambda: _training_rows(state, batches))
+    _guarded(state, "step times", lambda: _step_times(state, batches))
+    _guarded(state, "folders", lambda: _folder_rows(state))
     _guarded(state, "calibrated", lambda: _calibrated_rows(state))
     _guarded(state, "formats", lambda: _format_rows(state))
+    _guarded(state, "AWQ", lambda: _awq_rows(state))
     state.note("total", "seconds", {"seconds": time.perf_counter() - started})
     return state.record
 
@@ -230,6 +236,15 @@ def _rounding_rows(state: Run) -> None:
         _row(state, name, _WithCaches(state.model, caches))
 
 
+def _folder_rows(state: Run) -> None:
+    for folder in state.options.folders:
+        if state.wants(folder.name):
+            model, settings = read_model(folder)
+            keys = ("quantization", rounded_inputs.KEY, rounded_inputs.NATIVE_KEY)
+            kept = {key: settings[key] for key in keys if settings.get(key)}
+            _packed_row(state, folder.name, model, kept)
+
+
 def _format_rows(state: Run) -> None:
     for mode in ("mxfp8", "nvfp4"):
         config = QuantizationConfig(method="dynamic", mode=mode)
@@ -237,14 +252,8 @@ def _format_rows(state: Run) -> None:
 
 
 def _calibrated_rows(state: Run) -> None:
-    cells: tuple[tuple[int, Algorithm], ...] = (
-        (2, "gptq"), (3, "awq"), (2, "awq"), (4, "gptq"), (4, "awq"),
-    )  # fmt: skip
-    for bits, algorithm in cells:
-        config = QuantizationConfig(
-            weight_bits=bits, algorithm=algorithm, calibration_data=state.calibration
-        )
-        _quantized_row(state, f"{bits} bits, {algorithm.upper()}", _low(config))
+    for bits in (2, 4):
+        _algorithm_row(state, bits, "gptq")
     config = QuantizationConfig(
         weight_bits=2, high_bits=4, target_bits=3.5, algorithm="mixed",
         calibration_data=state.calibration,
@@ -253,6 +262,19 @@ def _calibrated_rows(state: Run) -> None:
     few = state.calibration[:1, :8]
     config = QuantizationConfig(weight_bits=2, algorithm="gptq", calibration_data=few)
     _quantized_row(state, "2 bits, GPTQ on 8 tokens", _low(config))
+
+
+def _awq_rows(state: Run) -> None:
+    """At the end: it multiplies packed matrices, for which MLX on CUDA first compiles a minute."""
+    for bits in (3, 2, 4):
+        _algorithm_row(state, bits, "awq")
+
+
+def _algorithm_row(state: Run, bits: int, algorithm: Algorithm) -> None:
+    config = QuantizationConfig(
+        weight_bits=bits, algorithm=algorithm, calibration_data=state.calibration
+    )
+    _quantized_row(state, f"{bits} bits, {algorithm.upper()}", _low(config))
 
 
 def _low(config: QuantizationConfig) -> QuantizationConfig:
@@ -513,7 +535,7 @@ def _trained_row(state: Run, name: str, config: Any, batches: list[Any]) -> None
 def _control_rows(state: Run, config: Any, batches: list[Any]) -> None:
     """As many steps on the data in full precision, then rounding to nearest."""
     twin = _train_exact(state, config, batches)
-    _row(state, "further steps, not rounded", twin)
+    _row(state, "control: further steps, not rounded", twin)
     for bits in (3, 2):
         name = f"{bits} bits, control (further steps, then to nearest)"
         _quantized_row(state, name, _low(QuantizationConfig(weight_bits=bits)), model=twin)

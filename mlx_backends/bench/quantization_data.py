@@ -1,8 +1,9 @@
 """Held-out items, calibration and training batches for the bundled chat model. Imports no MLX."""
 
-import multiprocessing
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tokenizers import Tokenizer
 
 from mlx_backends import bundled
 from mlx_backends.bundled.training import chatml
+from mlx_backends.errors import EngineError
 
 ROWS = (
     "1 fact",
@@ -27,6 +29,7 @@ ROWS = (
 LENGTHS = (384, 768, 1_536)
 # Weight of a prediction by the kind of its token: padding, context, answer, prose.
 _KIND_WEIGHTS = np.array([0.0, 0.1, 1.0, 0.3], np.float32)
+_MODULE = "mlx_backends.bench.quantization_data"
 _CALIBRATION_SEED, _TRAINING_SEED = 77, 10_000
 
 
@@ -107,21 +110,30 @@ class TrainingData:
     """
 
     def __init__(self, collection: Path, tokens: int, processes: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(processes, mp_context=context)
+        self._folder = tempfile.TemporaryDirectory()
         share = -(-tokens // processes)
-        self._parts: list[Future[dict[int, PackedRows]]] = [
-            self._pool.submit(_make, collection, share, _TRAINING_SEED + index)
-            for index in range(processes)
+        self._files = [Path(self._folder.name) / f"{index}.npz" for index in range(processes)]
+        # Processes of this module alone, which starts in no time: it needs no MLX.
+        self._makers = [
+            subprocess.Popen(
+                [sys.executable, "-m", _MODULE, str(collection), str(share), str(seed), str(path)]
+            )
+            for seed, path in enumerate(self._files, _TRAINING_SEED)
         ]
 
     def batches(self, tokens: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """All batches of so many padded tokens, in random order; waits for the processes.
 
         Shapes: ids (rows, length) int32, weights (rows, length) float32.
+
+        Raises:
+            EngineError: A process failed.
         """
-        parts = [part.result() for part in self._parts]
-        self._pool.shutdown()
+        failed = [maker.args for maker in self._makers if maker.wait()]
+        if failed:
+            raise EngineError(f"{len(failed)} processes could not make training data: {failed[0]}")
+        parts = [_read(path) for path in self._files]
+        self._folder.cleanup()
         found = []
         for length in LENGTHS:
             rows = _joined([part[length] for part in parts if length in part])
@@ -131,6 +143,24 @@ class TrainingData:
                 found.append((rows.ids[chosen].astype(np.int32), rows.weights(chosen)))
         order = np.random.default_rng(0).permutation(len(found))
         return [found[index] for index in order]
+
+
+def main(arguments: list[str]) -> None:
+    """What a process of ``TrainingData`` runs: collection, tokens, seed, file to write."""
+    collection, tokens, seed, target = arguments
+    made = _make(Path(collection), int(tokens), int(seed))
+    content = {f"ids-{length}": rows.ids for length, rows in made.items()}
+    content |= {f"kinds-{length}": rows.kinds for length, rows in made.items()}
+    np.savez(target, **content)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> dict[int, PackedRows]:
+    with np.load(path) as content:
+        return {
+            length: PackedRows(content[f"ids-{length}"], content[f"kinds-{length}"])
+            for length in LENGTHS
+            if f"ids-{length}" in content
+        }
 
 
 def _joined(parts: Sequence[PackedRows]) -> PackedRows:
@@ -187,3 +217,7 @@ class _Encoder:
         for begin in starts:
             kinds[begin + 3 : ends[np.searchsorted(ends, begin)] + 1] = self._ANSWER
         return kinds
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

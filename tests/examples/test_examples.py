@@ -66,10 +66,33 @@ def check_sparse_matrix(sparse, result, dense):
     assert mx.allclose(result, dense @ matrix, atol=1e-3).item()
 
 
+def check_quantized_transformer(result):
+    assert result["relative error"] < 0.03
+    assert result["same likeliest token"] > 0.95
+    assert result["size"] < 0.3
+
+
+def check_simple_gpt(result):
+    assert result["same tokens"] == 1.0
+    assert result["8 bits: equal at the start"] >= 1
+    assert result["factor"] > 1
+
+
 def says(answers, *values):
     return all(value in answer for value, answer in zip(values, answers, strict=True))
 
 
+# In place of the sizes that an example has when it is run as a script.
+ARGUMENTS = {
+    "quantized_transformer": {"num_layers": 2, "dim": 128, "vocab_size": 1_000},
+    "simple_gpt": {
+        "num_layers": 2,
+        "dim": 128,
+        "vocab_size": 1_000,
+        "prompt_tokens": 128,
+        "max_new_tokens": 16,
+    },
+}
 CHECKS = {
     "custom_shader": lambda result: result[0].tolist() == result[1].tolist(),
     "engine_stream": lambda text: text.strip(),
@@ -87,6 +110,8 @@ CHECKS = {
     "llama_index_query_engine": lambda answer: "8080" in answer,
     "llama_index_workflow": lambda answers: says(answers, "8080", "rain"),
     "many_at_once": lambda result: check_many_at_once(result) is None,
+    "quantized_transformer": lambda result: check_quantized_transformer(result) is None,
+    "simple_gpt": lambda result: check_simple_gpt(result) is None,
     "sparse_matrix": lambda result: check_sparse_matrix(*result) is None,
     "mock_engine": lambda answer: answer == "Paris.",
     "two_frameworks_one_engine": lambda served: served == 2,
@@ -97,4 +122,4 @@ CHECKS = {
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_the_example_gives_the_right_result(name):
     registry.close_all()
-    assert CHECKS[name](load(name).main())
+    assert CHECKS[name](load(name).main(**ARGUMENTS.get(name, {})))

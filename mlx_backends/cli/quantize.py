@@ -6,13 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from mlx_backends.cli._console import progress_bar, reports_errors
+from mlx_backends.cli._quantization_report import write_report
+from mlx_backends.errors import ConfigError
 from mlx_backends.quantization.config import QuantizationConfig
 
 
 @reports_errors
 def quantize(
     model: Annotated[str, typer.Argument(help="Folder, Hub id or 'bundled'.")],
-    out: Annotated[Path, typer.Option(help="New folder; it appears when all of it is written.")],
+    out: Annotated[
+        Path | None, typer.Option(help="New folder; it appears when all of it is written.")
+    ] = None,
     method: Annotated[str, typer.Option(help="ptq, dynamic, static or qat.")] = "ptq",
     bits: Annotated[int | None, typer.Option(help="Bits of a weight: 2, 3, 4, 5, 6, 8.")] = None,
     algorithm: Annotated[str, typer.Option(help="Of ptq: rtn, awq, gptq or mixed.")] = "rtn",
@@ -32,8 +36,28 @@ def quantize(
         bool, typer.Option("--dequantize", help="Unpack a quantized model first.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write nothing; compare --against with MODEL.")
+    ] = False,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="With --report: a quantized folder; can be repeated.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="With --report: JSON lines of chats with right answers.")
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="With --report: write the figures here.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="With --report: write a picture (PNG) here.")
+    ] = None,
 ) -> None:
     """Quantize a model; the result loads here and, weights only, in mlx-lm."""
+    if report:
+        write_report(model, against or [], items, json_path, plot)
+        return
+    if out is None:
+        raise ConfigError("--out FOLDER says where the quantized model goes.")
     config = QuantizationConfig.from_dict(
         {
             "method": method,

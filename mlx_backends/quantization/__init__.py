@@ -11,15 +11,28 @@ if TYPE_CHECKING:
     from mlx_backends.quantization.config import QuantizationConfig
     from mlx_backends.quantization.folder import QuantizedFolder, quantize_model
     from mlx_backends.quantization.methods import quantize
+    from mlx_backends.quantization.report import QuantizationReport, make_report
+    from mlx_backends.quantization.training_config import TrainingConfig
 
 _HOME = {
     "QuantizationConfig": "config",
+    "QuantizationReport": "report",
     "QuantizedFolder": "folder",
+    "TrainingConfig": "training_config",
+    "make_report": "report",
     "quantize": "methods",
     "quantize_model": "folder",
 }
 
-__all__ = ["QuantizationConfig", "QuantizedFolder", "quantize", "quantize_model"]
+__all__ = [
+    "QuantizationConfig",
+    "QuantizationReport",
+    "QuantizedFolder",
+    "TrainingConfig",
+    "make_report",
+    "quantize",
+    "quantize_model",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,15 @@
 """``mlx-backends quantize``."""
 
 import dataclasses
+import json
 
 import pytest
 
+from mlx_backends import bundled
 from mlx_backends.bench.random_model import SHAPES, make_model
+from mlx_backends.quantization.texts import read_items
+from mlx_backends.text.grounding import grounded_messages
+from mlx_backends.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +58,29 @@ def test_bad_input_is_one_line(run, tiny_folder, tmp_path, options, said):
     assert result.exit_code == 1
     assert said in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_items_are_chats_with_their_right_answers(run, tmp_path):
+    chats = [
+        [
+            *grounded_messages("What is the default port?", [f"The default port is {port}."]),
+            {"role": "assistant", "content": f"[1] {port}"},
+        ]
+        for port in (8001, 8002)
+    ]
+    items = tmp_path / "items.jsonl"
+    items.write_text("\n".join(json.dumps({"messages": chat}) for chat in chats))
+    found = read_items(items, "bundled")
+    tokenizer = Tokenizer.from_folder(bundled.path("lm"))
+    answers = [tokenizer.decode(i.ids[i.start :], skip_special_tokens=False) for i in found]
+    assert answers == ["[1] 8001<|im_end|>", "[1] 8002<|im_end|>"]
+    refused = run("quantize", "bundled", "--report", "--items", items)
+    assert refused.exit_code == 1
+    assert "quantized itself" in refused.stderr
+    assert "--items FILE.jsonl" in run("quantize", "bundled", "--report").stderr
+
+
+def test_a_place_is_needed(run, tiny_folder):
+    result = run("quantize", tiny_folder)
+    assert result.exit_code == 1
+    assert "--out FOLDER" in result.stderr

@@ -578,7 +578,7 @@ def table(record: dict[str, Any]) -> Iterator[str]:
     """Lines of a Markdown table of the rows."""
     yield "| weights | MB | bits a weight | exact match | answer perplexity | perplexity | KL |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for name, row in record["rows"].items():
+    for name, row in record.get("rows", {}).items():
         size = f"{row['num_bytes'] / 1e6:.2f}" if "num_bytes" in row else "-"
         bits = f"{row['bits_per_weight']:.2f}" if "bits_per_weight" in row else "-"
         yield (

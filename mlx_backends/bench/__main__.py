@@ -15,6 +15,7 @@ from mlx_backends.bench import (
     engine,
     first_use,
     fusion,
+    pruning,
     quantization,
     recall,
     sparsity,
@@ -52,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     _add_model(parser_of_agreement)
     parser_of_agreement.add_argument("--dtype", choices=get_args(DType), default="auto")
     _add_model(commands.add_parser("first-use", help="where the time of first answers goes"))
+    pruning.add_arguments(
+        commands.add_parser("pruning", help="right answers that pruning costs the bundled model")
+    )
     options = parser.parse_args(arguments)
     match options.command:
         case "kernels":
@@ -68,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _run_facts(options.json)
         case "quantization":
             return quantization.run(options, _report)
+        case "pruning":
+            return pruning.run(options, _report)
         case "sparsity":
             return sparsity.run(options, _report)
         case "first-use" | "agreement":

@@ -17,10 +17,11 @@ _THREADGROUP_BYTES = 32 << 10
 _MIN_SHARED_COLUMNS = 1_024
 _VECTORS_AT_ONCE = (1, 2, 4)
 _CSR_SIMDGROUPS = 16
-_BLOCK_SIMDGROUPS = 8
+_CSR_AHEAD = 2  # chunks of a row that a lane reads at once
+_BLOCK_SIMDGROUPS = 16
 _TWO_FOUR_SIMDGROUPS = 4
 _TWO_FOUR_ROWS = 4
-_GROUPS_PER_MULTIPROCESSOR = 2
+_GROUPS_PER_MULTIPROCESSOR = 4
 
 
 def csr_matmul(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx.array) -> mx.array:
@@ -99,7 +100,7 @@ def block_matmul(
             VECTORS=vectors,
             SIMDGROUPS=_BLOCK_SIMDGROUPS,
         ),
-        functions=("chunk.h",),
+        functions=("chunk.h", "sparse.h"),
         reads_flat=True,
     )
     return kernel.launch(
@@ -148,7 +149,7 @@ def two_four_matmul(values: mx.array, positions: mx.array, x: mx.array) -> mx.ar
             VECTORS=vectors,
             SIMDGROUPS=_TWO_FOUR_SIMDGROUPS,
         ),
-        functions=("chunk.h",),
+        functions=("chunk.h", "sparse.h"),
         reads_flat=True,
     )
     rows_per_group = _TWO_FOUR_ROWS * _TWO_FOUR_SIMDGROUPS
@@ -175,9 +176,10 @@ def _csr_vector(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx
             SHARED_COLUMNS=_shared_columns(x),
             X_NDIM=x.ndim,
             ROWS=rows,
+            AHEAD=_CSR_AHEAD,
             SIMDGROUPS=_CSR_SIMDGROUPS,
         ),
-        functions=("chunk.h", "indices.h"),
+        functions=("chunk.h", "sparse.h"),
         reads_flat=True,
     )
     return kernel.launch(
@@ -202,7 +204,7 @@ def _csr_matrix(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx
             INDEX_BITS=_INDEX_BITS[columns.dtype],
             SIMDGROUPS=simdgroups,
         ),
-        functions=("chunk.h", "indices.h"),
+        functions=("chunk.h", "sparse.h"),
         reads_flat=True,
     )
     return kernel.launch(

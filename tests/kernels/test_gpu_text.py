@@ -136,7 +136,10 @@ def test_metal_parses(launches):
 def test_metal_check_finds_a_mixed_address_space(launches):
     built, inputs, sizes = launches[0]
     text = metal_source(built, inputs, sizes)
-    mixed = text.replace("float query_scale =", "const float* p = settings; float query_scale =")
+    wrong, place = "const float* p = settings;", "float query_scale ="
+    if built.name == "csr_vector":
+        wrong, place = "const half* p = values;", "const int num_columns ="
+    mixed = text.replace(place, f"{wrong} {place}")
     assert clang_errors(mixed)
 
 

@@ -78,6 +78,15 @@ def test_what_lies_in_a_neighbouring_row_does_not_count(any_host):
     assert mx.array_equal(out[0, 2:], expected[0, 2:]).item()
 
 
+@pytest.mark.parametrize("dtype", [F32, BF16])
+def test_arrays_cut_out_of_others_are_read(any_host, dtype):
+    values, columns, starts = make_csr(20, 300, 0.7, dtype)
+    x = normal(np.random.default_rng(1), 303, dtype=dtype)
+    longer = mx.concatenate([values[:3], values])
+    out = csr_matmul(longer[3:], columns, starts, x[3:])
+    agrees(out, reference.csr_matmul(values, columns, starts, x[3:][None])[0])
+
+
 @pytest.mark.parametrize(
     ("dtype", "size", "vectors"), [(F32, 16, 1), (BF16, 32, 1), (F16, 32, 3), (BF16, 64, 9)]
 )

@@ -57,6 +57,17 @@ FUNCTION float float_from_half_bits(uint bits) {
   std::memcpy(&x, &narrow, 2);
   return float(x);
 }
+FUNCTION uint bits_of(float x) {
+  uint bits;
+  std::memcpy(&bits, &x, 4);
+  return bits;
+}
+FUNCTION uint bits_of(Half x) {
+  uint16_t bits;
+  std::memcpy(&bits, &x, 2);
+  return bits;
+}
+FUNCTION uint bits_of(BFloat16 x) { return x.bits; }
 FUNCTION float fast_exp2(float x) { return std::exp2(x); }
 
 FUNCTION float simd_shuffle_xor(float value, int mask, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
@@ -68,6 +79,9 @@ FUNCTION float simd_shuffle_xor(float value, int mask, const char* file = __buil
   }
   return emulator::value_of<float>(slots, other);
 }
+
+template <typename P>
+FUNCTION bool is_aligned(P pointer) { return pointer.index % 8 == 0 && uintptr_t(pointer.array->data) % 16 == 0; }
 
 template <typename P>
 FUNCTION bool is_wide(P pointer, Index stride) { return stride == 1 && pointer.index % 8 == 0; }

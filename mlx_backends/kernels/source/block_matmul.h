@@ -21,7 +21,7 @@ for (int b = row_starts[block_row] + simdgroup; b < stop; b += SIMDGROUPS) {
   const int first_column = block_columns[b] * BLOCK + lane_column;
   UNROLL for (int s = 0; s < STEPS; s++) {
     const Index column = Index(b) * BLOCK + s * COLUMNS_AT_ONCE + lane_column;
-    const Values value = unpack(load_words(values + (column * BLOCK + chunk * CHUNK), Words<ELEMENT_BITS / 4>()));
+    const Values value = unpack(read_words(values + (column * BLOCK + chunk * CHUNK), Words<ELEMENT_BITS / 4>()));
     UNROLL for (int n = 0; n < VECTORS; n++) {
       const int vector = min(first_vector + n, num_vectors - 1);
       const float element = float(x[Index(vector) * num_columns + first_column + s * COLUMNS_AT_ONCE]);

@@ -10,12 +10,12 @@ const int start = row < num_rows ? row_starts[row] : 0;
 const int stop = row < num_rows ? row_starts[row + 1] : 0;
 Values sums = zeros();
 for (int base = (start / CHUNK + lane) * CHUNK; base < stop; base += 32 * CHUNK) {
-  const Values value = unpack(load_words(values + base, Words<ELEMENT_BITS / 4>()));
+  const Values value = unpack(read_words(values + base, Words<ELEMENT_BITS / 4>()));
   const Indices column = unpack_indices(load_words(columns + base, Words<INDEX_BITS / 4>()));
   UNROLL for (int i = 0; i < CHUNK; i++) {
     if (base + i >= start && base + i < stop) {
       const Index at = Index(column.at[i]) * width + first_column;
-      const Values element = unpack(load_words(x + at, Words<ELEMENT_BITS / 4>()));
+      const Values element = read_row(x + at, 1);
       UNROLL for (int j = 0; j < CHUNK; j++) sums.at[j] += value.at[i] * element.at[j];
     }
   }

@@ -40,6 +40,14 @@ FUNCTION float fast_exp2(float x) {
 }
 FUNCTION float simd_shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 
+FUNCTION uint bits_of(float x) { return __float_as_uint(x); }
+FUNCTION uint bits_of(__half x) { return __half_as_ushort(x); }
+FUNCTION uint bits_of(__nv_bfloat16 x) { return __bfloat16_as_ushort(x); }
+
+// Whether a wide load may start here. MLX's arrays do, unless they were cut out of another.
+template <typename P>
+FUNCTION bool is_aligned(P pointer) { return (unsigned long long)pointer % 16 == 0; }
+
 // Whether the eight elements at `pointer` may be read by one wide load.
 template <typename P>
 FUNCTION bool is_wide(P pointer, Index stride) { return stride == 1 && (unsigned long long)pointer % 16 == 0; }

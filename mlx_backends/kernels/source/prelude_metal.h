@@ -30,6 +30,15 @@ FUNCTION float float_from_bits(uint bits) { return as_type<float>(bits); }
 FUNCTION float float_from_half_bits(uint bits) { return float(as_type<half>(ushort(bits))); }
 FUNCTION float fast_exp2(float x) { return metal::fast::exp2(x); }
 
+FUNCTION uint bits_of(float x) { return as_type<uint>(x); }
+FUNCTION uint bits_of(half x) { return as_type<ushort>(x); }
+FUNCTION uint bits_of(bfloat16_t x) { return as_type<ushort>(x); }
+
+// Whether a wide load may start here. MLX's arrays do, unless they were cut out of another; Metal has
+// no portable way to ask.
+template <typename P>
+FUNCTION bool is_aligned(P pointer) { return true; }
+
 // Whether the eight elements at `pointer` may be read by one wide load. Metal has no portable way to
 // ask for an address, so it reads them one by one; only rows of the new tokens are read like this.
 template <typename P>

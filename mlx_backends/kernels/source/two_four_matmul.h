@@ -16,14 +16,14 @@ for (int c = lane; c < num_chunks; c += 32) {
   uint kept[ROWS];
   UNROLL for (int r = 0; r < ROWS; r++) {
     const Index at = Index(min(first_row + r, num_rows - 1)) * num_chunks + c;
-    packed[r] = load_words(values + at * CHUNK, Words<ELEMENT_BITS / 4>());
+    packed[r] = read_words(values + at * CHUNK, Words<ELEMENT_BITS / 4>());
     kept[r] = positions[at];
   }
   Values halves[VECTORS][2];
   UNROLL for (int n = 0; n < VECTORS; n++) {
     const Index at = (Index(min(first_vector + n, num_vectors - 1)) * num_chunks + c) * (2 * CHUNK);
-    halves[n][0] = unpack(load_words(x + at, Words<ELEMENT_BITS / 4>()));
-    halves[n][1] = unpack(load_words(x + (at + CHUNK), Words<ELEMENT_BITS / 4>()));
+    halves[n][0] = read_row(x + at, 1);
+    halves[n][1] = read_row(x + (at + CHUNK), 1);
   }
   UNROLL for (int r = 0; r < ROWS; r++) {
     const Values value = unpack(packed[r]);

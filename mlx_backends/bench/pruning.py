@@ -1,0 +1,243 @@
+"""What pruning costs the bundled chat model: right answers lost, by method, pattern and recovery.
+
+An answer is right if each of its tokens is the likeliest one after the right ones before it, which
+is what greedy decoding writes. Calibration and recovery use conversations of the training side,
+which share no item with those that are asked. Needs the collection of real prose that ``python -m
+mlx_backends.bundled.train prepare`` writes.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_backends import bundled
+from mlx_backends.bench.record import environment
+from mlx_backends.bundled.evaluation.chat import prompt_of
+from mlx_backends.bundled.evaluation.held_out_prose import HeldOutProse
+from mlx_backends.bundled.evaluation.rows import LM_ROWS, TOOL_CALL
+from mlx_backends.bundled.training import chatml
+from mlx_backends.bundled.training.generator import Corpus, Generator
+from mlx_backends.sparsity import prune, recover
+
+if TYPE_CHECKING:
+    from mlx_backends.bundled.evaluation.chat_model import ChatModel
+
+ROWS = (
+    "4 facts",
+    "8 facts",
+    "4 facts, unseen synonyms",
+    "follow-up that leaves words out",
+    "JSON answer",
+    TOOL_CALL,
+)
+_PROSE = "prose.json.gz"
+_CALIBRATION_ROWS, _CALIBRATION_SEED = (16, 512), 101
+_RECOVERY_SEED = 102
+_CONTEXT_WEIGHT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to prune.
+
+    Attributes:
+        name: In the report.
+        options: Of ``prune``; none leaves the model as it is.
+        is_recovered: Whether the rest is trained afterwards.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    is_recovered: bool = False
+
+
+CASES = (
+    Case("dense"),
+    Case("magnitude 50%", {"method": "magnitude"}),
+    Case("wanda 50%", {"method": "wanda"}),
+    Case("magnitude 2:4", {"method": "magnitude", "pattern": "2:4"}),
+    Case("wanda 2:4", {"method": "wanda", "pattern": "2:4"}),
+    Case("magnitude blocks 20%", {"method": "magnitude", "pattern": "block", "sparsity": 0.2}),
+    Case("wanda blocks 20%", {"method": "wanda", "pattern": "block", "sparsity": 0.2}),
+    Case("wanda 50%, recovered", {"method": "wanda"}, is_recovered=True),
+    Case("wanda 2:4, recovered", {"method": "wanda", "pattern": "2:4"}, is_recovered=True),
+    Case(
+        "wanda blocks 50%, recovered",
+        {"method": "wanda", "pattern": "block"},
+        is_recovered=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one case kept.
+
+    Attributes:
+        case: Its name.
+        sparsity: Share of zeros in the linear layers.
+        right: Share of right answers, by row.
+        mean: Over the rows.
+        lost: Points that the mean lies under that of the dense model.
+        seconds: For pruning and recovery.
+    """
+
+    case: str
+    sparsity: float
+    right: dict[str, float]
+    mean: float
+    lost: float
+    seconds: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``bench pruning``."""
+    parser.add_argument("--inputs", type=Path, default=Path("build/bundled"))
+    parser.add_argument("--items", type=int, default=100, help="of each row (default 100)")
+    parser.add_argument(
+        "--steps", type=int, default=200, help="of recovery (default 200); 0 leaves it out"
+    )
+    parser.add_argument("--only", default="", help="part of the names of cases, such as '2:4'")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+
+
+def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
+    """Measure, print and write; returns the exit status."""
+    scores: list[Score] = []
+    for score in measure(arguments.inputs, arguments.items, arguments.steps, arguments.only):
+        report(
+            f"{score.case:<28} zeros {score.sparsity:4.0%}  right {score.mean:6.1%}  lost "
+            f"{score.lost:5.1f} points  {score.seconds:5.1f} s  "
+            + " ".join(f"{value:.2f}" for value in score.right.values())
+        )
+        scores.append(score)
+        if arguments.json:
+            content = {
+                "environment": environment(mx.default_device() == mx.Device(mx.gpu)),
+                "items": arguments.items,
+                "steps": arguments.steps,
+                "scores": [asdict(score) for score in scores],
+            }
+            arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def measure(inputs: Path, items: int, steps: int, only: str = "") -> Iterator[Score]:
+    """Prune the bundled chat model in each way and ask it."""
+    # Here, not at the top: mlx-lm takes seconds to import.
+    from mlx_backends.bundled.evaluation.chat_model import ChatModel
+
+    questions = _Questions(inputs, items)
+    texts = _Training(inputs)
+    dense: Score | None = None
+    for case in CASES:
+        if case.options and (only not in case.name or (case.is_recovered and not steps)):
+            continue
+        chat = ChatModel(bundled.path("lm"))
+        started = time.perf_counter()
+        sparsity = _prepare(chat, case, texts, steps)
+        seconds = time.perf_counter() - started
+        right = questions.ask(chat)
+        mean = sum(right.values()) / len(right)
+        lost = 100 * ((dense.mean if dense else mean) - mean)
+        score = Score(case.name, sparsity, right, mean, lost, seconds)
+        dense = dense or score
+        yield score
+
+
+def _prepare(chat: "ChatModel", case: Case, texts: "_Training", steps: int) -> float:
+    if not case.options:
+        return 0.0
+    calibration = list(texts.calibration(chat)) if case.options["method"] == "wanda" else None
+    done = prune(chat.model, **case.options, calibration_data=calibration)
+    if case.is_recovered:
+        recover(chat.model, texts.recovery(chat, steps), learning_rate=1e-3)
+    mx.eval(chat.model.parameters())
+    return done.sparsity
+
+
+class _Questions:
+    """The questions of the evaluation side, the same for every case."""
+
+    def __init__(self, inputs: Path, items: int) -> None:
+        prose = HeldOutProse.load(inputs / _PROSE)
+        self.rows = {row.name: row.draw(prose, items) for row in LM_ROWS if row.name in ROWS}
+
+    def ask(self, chat: "ChatModel") -> dict[str, float]:
+        """Share of right answers of each row."""
+        shares = {}
+        for name, drawn in self.rows.items():
+            prompts = [prompt_of(item, chat.count) for item in drawn]
+            wanted = [item.messages[-1]["content"] for item in drawn]
+            shares[name] = sum(chat.prefers(prompts, wanted)) / len(drawn)
+        return shares
+
+
+class _Training:
+    """Conversations of the training side."""
+
+    def __init__(self, inputs: Path) -> None:
+        self.corpus = Corpus.load(inputs / _PROSE, held_out=False)
+
+    def calibration(self, chat: "ChatModel") -> Iterator[mx.array]:
+        """Rows of joined conversations, four at a time."""
+        count, length = _CALIBRATION_ROWS
+        ids: list[int] = []
+        generator = Generator(_CALIBRATION_SEED, self.corpus)
+        while len(ids) < count * length:
+            ids += _encode(chat, generator.conversation().text())
+        rows = mx.array(ids[: count * length]).reshape(count, length)
+        yield from mx.split(rows, count // 4)
+
+    def recovery(self, chat: "ChatModel", steps: int) -> "_Batches":
+        return _Batches(chat, Generator(_RECOVERY_SEED, self.corpus), steps)
+
+
+class _Batches(Sequence[tuple[mx.array, mx.array]]):
+    """Padded conversations, and what each token counts: answers fully, the rest a little."""
+
+    num_rows, length = 4, 384
+
+    def __init__(self, chat: "ChatModel", generator: Generator, steps: int) -> None:
+        self.chat, self.generator, self.steps = chat, generator, steps
+        self.role = _encode(chat, "assistant")[0]
+        self.start = _encode(chat, chatml.IM_START)[0]
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= self.steps:
+            raise IndexError(index)
+        ids = np.zeros((self.num_rows, self.length), np.int32)
+        weights = np.zeros((self.num_rows, self.length), np.float32)
+        for row in range(self.num_rows):
+            tokens = self._conversation()
+            ids[row, : len(tokens)] = tokens
+            weights[row, : len(tokens)] = self._weights(np.array(tokens))
+        return mx.array(ids), mx.array(weights)
+
+    def _conversation(self) -> list[int]:
+        while True:
+            tokens = _encode(self.chat, self.generator.conversation().text())
+            if len(tokens) <= self.length:
+                return tokens
+
+    def _weights(self, tokens: np.ndarray) -> np.ndarray:
+        weights = np.full(len(tokens), _CONTEXT_WEIGHT, np.float32)
+        starts = np.flatnonzero((tokens[:-1] == self.start) & (tokens[1:] == self.role))
+        ends = np.flatnonzero(tokens == self.chat.end)
+        for begin in starts:
+            weights[begin + 3 : ends[np.searchsorted(ends, begin)] + 1] = 1
+        return weights
+
+
+def _encode(chat: "ChatModel", text: str) -> list[int]:
+    return chat.tokenizer.encode(text, add_special_tokens=False)

@@ -8,15 +8,18 @@ depend on values.
 import argparse
 import json
 import os
+import queue
 import random
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,8 @@ down day did get come made may part
 """
 _SHORTEST, _LONGEST = 4, 250
 _WARM_UP = 64
+# Of the time that is left, what loading may take.
+_SHARE_OF_LOADING = 0.8
 _MINILM = {
     "architectures": ["BertModel"],
     "model_type": "bert",
@@ -98,49 +103,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter of the peers")
     parser.add_argument("--onnx", help="model.onnx for the peer onnxruntime")
+    parser.add_argument("--alone", type=int, help="this package embeds so many texts at the end")
+    parser.add_argument("--seconds", type=float, default=3_600.0, help="stop by itself after this")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plots", type=Path, help="write a PNG into this folder")
 
 
 def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
     """Measure, print and write; returns the exit status."""
+    clock = Clock(arguments.seconds)
     is_gpu = (arguments.device or ("gpu" if mx.is_available(mx.gpu) else "cpu")) == "gpu"
-    facts: dict[str, Any] = dict(environment(is_gpu))
-    outcomes: list[Outcome] = []
+    record = _Record(arguments.json, dict(environment(is_gpu)))
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         folder = _model(arguments.model, scratch)
-        with _started(arguments, folder, is_gpu, report) as systems:
-            facts |= {system.name: system.facts for system in systems}
-            for count in arguments.texts:
-                measured = _measure(
-                    systems, _texts(count), arguments.rounds, scratch, is_gpu=is_gpu
-                )
-                outcomes += measured
-                _report(measured, report)
-                if arguments.json:
-                    _write(arguments.json, facts, outcomes)
+        report(f"{clock.seconds:.0f} s: starting")
+        with _started(arguments, folder, is_gpu, clock, report) as systems:
+            record.facts |= {system.name: system.facts for system in systems}
+            work = [(count, systems) for count in arguments.texts]
+            if arguments.alone:
+                work.append((arguments.alone, systems[:1]))
+            for count, taking_part in work:
+                measure = _Measurement(taking_part, _texts(count), scratch, is_gpu=is_gpu)
+                for _ in measure.rounds(arguments.rounds, clock):
+                    record.write(measure.outcomes)
+                record.keep(measure.outcomes)
+                _report(measure.outcomes, clock, report)
     if arguments.plots:
         draw(
-            [(o.system, o.num_texts, o.texts_per_s) for o in outcomes],
+            [(o.system, o.num_texts, o.texts_per_s) for o in record.outcomes],
             arguments.plots / f"embed-{'gpu' if is_gpu else 'cpu'}.png",
         )
     return 0
 
 
+class Clock:
+    """Seconds since it was made, and how many are left."""
+
+    def __init__(self, limit: float) -> None:
+        self._start, self._limit = time.perf_counter(), limit
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    @property
+    def left(self) -> float:
+        return self._limit - self.seconds
+
+
 class SystemProcess:
-    """A started system.
+    """A system that was started; ``facts`` are there once it has loaded.
 
     Raises:
-        EngineError: It could not be loaded.
+        EngineError: It cannot be run.
     """
 
     def __init__(self, name: str, python: str, folder: Path, options: dict[str, Any]) -> None:
         self.name = name
+        self.facts: dict[str, Any] = {}
         script = Path(__file__).with_name("embed_system.py")
-        environment = dict(os.environ)
+        variables = dict(os.environ)
         if name == "mlx-backends":
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+            variables["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         try:
             self._process = subprocess.Popen(
                 [python, str(script), name, str(folder), json.dumps(options)],
@@ -148,42 +173,70 @@ class SystemProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                env=environment,
+                env=variables,
             )
         except OSError as error:
             raise EngineError(f"{name}: {python} cannot be run: {error}") from error
-        self.facts = self._receive()
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-    def embed(self, texts: Path, vectors: Path) -> dict[str, float]:
+    def wait(self, timeout: float) -> None:
+        """Wait until it has loaded.
+
+        Raises:
+            EngineError: It failed, or takes longer.
+        """
+        self.facts = self._receive(timeout)
+
+    def embed(self, texts: Path, vectors: Path, timeout: float) -> dict[str, float]:
         """Embed a file of texts; what it took.
 
         Raises:
-            EngineError: The system failed.
+            EngineError: The system failed, or takes longer.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"texts": str(texts), "vectors": str(vectors)}) + "\n")
         self._process.stdin.flush()
-        return self._receive()
+        return self._receive(timeout)
 
     def close(self) -> None:
-        self._process.communicate()  # closes its input, which ends its loop
-
-    def _receive(self) -> dict[str, Any]:
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        while line := self._process.stdout.readline():
-            if line.startswith("{"):  # libraries may write lines of their own
-                answer = json.loads(line)
-                if "error" in answer:
-                    raise EngineError(f"{self.name}: {answer['error']}")
-                return answer
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def _receive(self, timeout: float) -> dict[str, Any]:
+        try:
+            while line := self._lines.get(timeout=max(timeout, 0.0)):
+                if line.startswith("{"):  # libraries may write lines of their own
+                    answer = json.loads(line)
+                    if "error" in answer:
+                        raise EngineError(f"{self.name}: {answer['error']}")
+                    return answer
+        except queue.Empty:
+            raise EngineError(f"{self.name}: no answer within {timeout:.0f} s.") from None
         raise EngineError(f"{self.name}: its process ended.")
 
 
 @contextmanager
 def _started(
-    arguments: argparse.Namespace, folder: Path, is_gpu: bool, report: Callable[[str], None]
+    arguments: argparse.Namespace,
+    folder: Path,
+    is_gpu: bool,
+    clock: Clock,
+    report: Callable[[str], None],
 ) -> Iterator[list[SystemProcess]]:
-    """This package and the peers that start; the others are named and left out."""
+    """This package and the peers that load in time, all started at once; others are named."""
     options = {
         "device": "gpu" if is_gpu else "cpu",
         "dtype": arguments.dtype,
@@ -193,42 +246,69 @@ def _started(
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
         "onnx": arguments.onnx,
     }
-    systems = [SystemProcess("mlx-backends", sys.executable, folder, options)]
+    pythons = {"mlx-backends": sys.executable}
+    pythons |= dict.fromkeys(arguments.peers, arguments.peer_python)
+    started, loaded = [], []
     try:
-        for peer in arguments.peers:
+        for name, python in pythons.items():
             try:
-                systems.append(SystemProcess(peer, arguments.peer_python, folder, options))
+                started.append(SystemProcess(name, python, folder, options))
             except EngineError as error:
                 report(f"left out: {error}")
-        yield systems
+        for system in started:
+            try:
+                system.wait(_SHARE_OF_LOADING * clock.left)
+            except EngineError as error:
+                if system is started[0]:
+                    raise
+                report(f"left out: {error}")
+            else:
+                report(f"{clock.seconds:.0f} s: {system.name} has loaded")
+                loaded.append(system)
+        yield loaded
     finally:
-        for system in systems:
+        for system in started:
             system.close()
 
 
-def _measure(
-    systems: Sequence[SystemProcess], texts: list[str], rounds: int, scratch: Path, *, is_gpu: bool
-) -> list[Outcome]:
-    """Rounds of all systems in turn, after one that compiles and fills caches.
+class _Measurement:
+    """Rounds of all systems in turn on the same texts."""
 
-    That one has all texts on a GPU, where every new shape is compiled, and some on a CPU.
-    """
-    file, some = scratch / "texts.json", scratch / "some.json"
-    file.write_text(json.dumps(texts), encoding="utf-8")
-    some.write_text(json.dumps(texts if is_gpu else texts[:_WARM_UP]), encoding="utf-8")
-    outcomes = [Outcome(system.name, len(texts)) for system in systems]
-    for number in range(rounds + 1):
-        for system, outcome in zip(systems, outcomes, strict=True):
-            answer = system.embed(file if number else some, scratch / f"{system.name}.npy")
-            if number:
+    def __init__(
+        self, systems: Sequence[SystemProcess], texts: list[str], scratch: Path, *, is_gpu: bool
+    ) -> None:
+        self._systems, self._scratch = systems, scratch
+        self._texts, self._some = scratch / "texts.json", scratch / "some.json"
+        self._texts.write_text(json.dumps(texts), encoding="utf-8")
+        # On a GPU every new shape is compiled, and so all texts warm up.
+        some = texts if is_gpu else texts[:_WARM_UP]
+        self._some.write_text(json.dumps(some), encoding="utf-8")
+        self.outcomes = [Outcome(system.name, len(texts)) for system in systems]
+
+    def rounds(self, number: int, clock: Clock) -> Iterator[None]:
+        """Warm up, then measure round after round, one at least, while there is time."""
+        for system in self._systems:
+            system.embed(self._some, self._vectors(system), clock.left)
+        for index in range(number):
+            started = clock.seconds
+            for system, outcome in zip(self._systems, self.outcomes, strict=True):
+                answer = system.embed(self._texts, self._vectors(system), clock.left)
                 outcome.seconds.append(answer["seconds"])
                 outcome.processor_s.append(answer["processor_s"])
-            outcome.peak_bytes = int(answer["peak_bytes"])
-    ours = np.load(scratch / "mlx-backends.npy")
-    for outcome in outcomes[1:]:
-        theirs = np.load(scratch / f"{outcome.system}.npy")
-        outcome.cosine = float((ours * theirs).sum(axis=1).min())
-    return outcomes
+                outcome.peak_bytes = int(answer["peak_bytes"])
+            if index == 0:
+                self._compare()
+            yield
+            if clock.left < clock.seconds - started:
+                return
+
+    def _compare(self) -> None:
+        ours = np.load(self._vectors(self._systems[0]))
+        for system, outcome in zip(self._systems[1:], self.outcomes[1:], strict=True):
+            outcome.cosine = float((ours * np.load(self._vectors(system))).sum(axis=1).min())
+
+    def _vectors(self, system: SystemProcess) -> Path:
+        return self._scratch / f"{system.name}.npy"
 
 
 def _texts(count: int) -> list[str]:
@@ -260,9 +340,9 @@ def _model(name: str | None, scratch: Path) -> Path:
     return folder
 
 
-def _report(outcomes: Sequence[Outcome], report: Callable[[str], None]) -> None:
+def _report(outcomes: Sequence[Outcome], clock: Clock, report: Callable[[str], None]) -> None:
     ours = outcomes[0]
-    report(f"{ours.num_texts:,} texts")
+    report(f"{clock.seconds:.0f} s: {ours.num_texts:,} texts, {len(ours.seconds)} rounds")
     for outcome in outcomes:
         line = (
             f"  {outcome.system:<22} {outcome.texts_per_s:>10,.1f} texts/s"
@@ -275,23 +355,35 @@ def _report(outcomes: Sequence[Outcome], report: Callable[[str], None]) -> None:
         report(line)
 
 
-def _write(path: Path, facts: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
-    rows = []
-    for outcome in outcomes:
-        ours = next(
-            o for o in outcomes if o.num_texts == outcome.num_texts and o.system == "mlx-backends"
-        )
-        rows.append(
-            {
-                "system": outcome.system,
-                "texts": outcome.num_texts,
-                "seconds": outcome.seconds,
-                "processor_s": outcome.processor_s,
-                "texts_per_s": outcome.texts_per_s,
-                "peak_bytes": outcome.peak_bytes,
-                "cosine": outcome.cosine,
-                "ratio": ours.texts_per_s / outcome.texts_per_s,
-            }
-        )
-    content = json.dumps({"environment": facts, "results": rows}, indent=1)
-    path.write_text(content + "\n", encoding="utf-8")
+class _Record:
+    """What is written: after every round, so that a run that ends early leaves what it has."""
+
+    def __init__(self, path: Path | None, facts: dict[str, Any]) -> None:
+        self._path = path
+        self.facts = facts
+        self.outcomes: list[Outcome] = []
+
+    def keep(self, outcomes: Sequence[Outcome]) -> None:
+        self.outcomes += outcomes
+
+    def write(self, more: Sequence[Outcome]) -> None:
+        if self._path is None:
+            return
+        rows = []
+        for outcome in (*self.outcomes, *more):
+            same = [o for o in (*self.outcomes, *more) if o.num_texts == outcome.num_texts]
+            ratio = same[0].texts_per_s / outcome.texts_per_s
+            rows.append(asdict(outcome) | {"texts_per_s": outcome.texts_per_s, "ratio": ratio})
+        content = json.dumps({"environment": self.facts, "results": rows}, indent=1)
+        self._path.write_text(content + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    """Run without the other benchmarks, whose imports take seconds."""
+    parser = argparse.ArgumentParser(prog="python -m mlx_backends.bench.embed")
+    add_arguments(parser)
+    return run(parser.parse_args(), lambda line: print(line, flush=True))  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

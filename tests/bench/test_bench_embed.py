@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import sys
 
 import pytest
 
 from mlx_backends.bench import embed, recall
 from mlx_backends.bench.embed_plot import draw
+from mlx_backends.errors import EngineError
 
 PNG = b"\x89PNG"
 
@@ -21,12 +23,25 @@ def test_systems_are_measured_and_a_missing_peer_is_named(tmp_path):
     report = []
     path = tmp_path / "embed.json"
     common = ["--device", "cpu", "--model", "bundled", "--rounds", 1, "--json", path]
-    arguments = options(*common, "--texts", 4, 6, "--peer-python", "python-that-is-not-there")
+    arguments = options(
+        *common, "--texts", 4, 6, "--alone", 9, "--peer-python", "python-that-is-not-there"
+    )
     assert embed.run(arguments, report.append) == 0
-    assert report[0].startswith("left out: sentence-transformers")
+    assert any(line.startswith("left out: sentence-transformers") for line in report)
     rows = json.loads(path.read_text("utf-8"))["results"]
-    assert [row["texts"] for row in rows] == [4, 6]
+    assert [row["num_texts"] for row in rows] == [4, 6, 9]
     assert all(row["texts_per_s"] > 0 and row["ratio"] == 1 for row in rows)
+
+
+def test_a_system_that_does_not_answer_is_an_error(tmp_path):
+    system = embed.SystemProcess("mlx-backends", sys.executable, tmp_path / "nowhere", {})
+    with pytest.raises(EngineError, match="mlx-backends: "):
+        system.wait(60)
+    system.close()
+    slow = embed.SystemProcess("mlx-backends", sys.executable, tmp_path, {})
+    with pytest.raises(EngineError, match="no answer within 0 s"):
+        slow.wait(0)
+    slow.close()
 
 
 def test_texts_are_the_same_each_time():

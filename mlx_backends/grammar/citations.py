@@ -25,9 +25,11 @@ def cited_answer(num_passages: int, *, refusal: str | None = REFUSAL) -> Grammar
         GrammarError: There are no passages, and no refusal is allowed either.
     """
     options = [] if refusal is None else [re.escape(refusal)]
+    closers: tuple[str, ...] = ()
     if num_passages > 0:
+        closers = ("[1]",)
         numbers = "|".join(map(str, range(1, num_passages + 1)))
         options.append(rf"{_TEXT}*(?:\[(?:{numbers})\]{_TEXT}*)+")
     if not options:
         raise GrammarError("Without passages and without a refusal there is nothing to answer.")
-    return Grammar.regex("|".join(options))
+    return Grammar("regex", "|".join(options), closers=closers)

@@ -182,6 +182,16 @@ def test_only_passages_of_the_prompt_are_cited(num_passages, seed, written):
     assert all(1 <= number <= num_passages for number in cited)
 
 
+def test_a_citation_is_known_as_the_way_out(tokenizer):
+    """And need not be searched for, which takes long on a large vocabulary."""
+    grammar = cited_answer(12)
+    assert grammar.closers == ("[1]",)
+    shortest = len(tokenizer.encode("[1]")) + 1
+    constraint = compile_grammar(grammar, tokenizer, max_tokens=shortest)
+    assert len(completion(constraint, tokenizer, random_draw(3))) <= shortest
+    assert cited_answer(0).closers == ()
+
+
 def test_an_answer_without_passages_and_without_refusal_is_refused():
     with pytest.raises(GrammarError, match="nothing to answer"):
         cited_answer(0, refusal=None)

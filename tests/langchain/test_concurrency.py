@@ -36,7 +36,7 @@ def engine():
 
 @pytest.fixture
 def llm(engine) -> ChatMLX:
-    return ChatMLX(engine=engine, temperature=0, max_tokens=64)
+    return ChatMLX(engine=engine, temperature=0, max_tokens=48)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_so_are_parallel_branches(engine, talkative):
 
 
 def test_so_are_the_prompts_of_the_completion_model(engine):
-    llm = MLXLLM(engine=engine, temperature=0, max_tokens=64).bind(ignore_eos=True)
+    llm = MLXLLM(engine=engine, temperature=0, max_tokens=48).bind(ignore_eos=True)
     prompts = [f"Number {i}" for i in range(COUNT)]
     texts = llm.batch(prompts)
     assert engine.stats().largest_batch == COUNT

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ import numpy as np
 
 from mlx_backends.bench.record import environment
 from mlx_backends.bench.sparsity_plot import draw_sparsity
+from mlx_backends.errors import MLXBackendsError
 from mlx_backends.sparsity import SparseArray
+from mlx_backends.sparsity.array import FormatName
 
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 _CACHE_BYTES = 256 << 20  # read between two readings of one matrix
@@ -108,39 +111,41 @@ def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
         densities=tuple(arguments.density) or DENSITIES,
         rounds=arguments.rounds,
     )
-    figures = measure(options, report)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    figures: dict[str, Any] = {}
+    for figures in measure(options, report):
+        if arguments.json:  # each time: a run that is broken off leaves what it has
+            arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    for system, density in figures["break_even"].items():
+        report(f"{system}: as fast as dense at a density of {density:.1%}")
     if arguments.plots:
         draw_sparsity(figures, arguments.plots)
     return 0
 
 
-def measure(options: Options, report: Callable[[str], None]) -> dict[str, Any]:
-    """Measure every system at every density; the result is ready for JSON."""
+def measure(options: Options, report: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """Measure every system, one density after the other; yields all figures so far, as for JSON."""
     figures: dict[str, Any] = {
         "environment": environment(options.is_gpu),
         "size": options.side,
         "dtype": str(options.dtype).removeprefix("mlx.core."),
         "vectors": options.vectors,
-        "points": [],
+        "failed": [],
     }
     device = mx.gpu if options.is_gpu else mx.cpu
     points: list[Point] = []
     with mx.stream(device):
         for density in options.densities:
-            for point in _measure_density(options, density):
+            for point in _measure_density(options, density, figures["failed"].append):
                 points.append(point)
                 report(
                     f"{point.density:6.1%} {point.system:>12}: {point.microseconds:10,.1f} us  "
                     f"x{point.speed_up:6.2f} of dense  {point.megabytes:8,.1f} MB  "
                     f"error {point.error:.0e}"
                 )
-    figures["points"] = [asdict(point) for point in points]
-    figures["break_even"] = break_even(points)
-    for system, density in figures["break_even"].items():
-        report(f"{system}: as fast as dense at a density of {density:.1%}")
-    return figures
+            yield figures | {
+                "points": [asdict(point) for point in points],
+                "break_even": break_even(points),
+            }
 
 
 def break_even(points: Sequence[Point]) -> dict[str, float]:
@@ -160,9 +165,16 @@ def break_even(points: Sequence[Point]) -> dict[str, float]:
     return found
 
 
-def _measure_density(options: Options, density: float) -> Iterator[Point]:
-    """The systems at one density, measured in turns."""
-    systems = dict(_systems(options, density))
+def _measure_density(
+    options: Options, density: float, on_failure: Callable[[str], None]
+) -> Iterator[Point]:
+    """The systems at one density, measured in turns; one that raises is left out and named."""
+    systems: dict[str, _System] = {}
+    for name, make in _systems(options, density):
+        try:
+            systems[name] = make()
+        except (MLXBackendsError, RuntimeError, ValueError) as error:
+            on_failure(f"{name} at {density}: {error!s:.300}")
     times: dict[str, list[float]] = {name: [] for name in systems}
     lengths = {name: _length(system.chain) for name, system in systems.items()}
     for _ in range(options.rounds):
@@ -184,20 +196,20 @@ class _System:
     error: float
 
 
-def _systems(options: Options, density: float) -> Iterator[tuple[str, _System]]:
+def _systems(options: Options, density: float) -> Iterator[tuple[str, Callable[[], _System]]]:
+    """What makes each system."""
     entries = _random_matrix(options, density, block=1)
     blocks = _random_matrix(options, density, block=32)
     shape = (options.side, options.vectors) if options.vectors > 1 else (options.side,)
     x = _unit(mx.random.normal(shape, key=mx.random.key(3)), options)
-    yield "dense", _dense_system(entries, x)
-    yield "csr", _sparse_system(SparseArray.from_dense(entries), entries, x)
-    yield "bsr", _sparse_system(SparseArray.from_dense(blocks, format="bsr"), blocks, x)
+    yield "dense", partial(_dense_system, entries, x)
+    yield "csr", partial(_sparse_system, "csr", entries, x)
+    yield "bsr", partial(_sparse_system, "bsr", blocks, x)
     if density == 0.5:
-        half = _two_of_four(options)
-        yield "2:4", _sparse_system(SparseArray.from_dense(half, format="2:4"), half, x)
+        yield "2:4", partial(_sparse_system, "2:4", _two_of_four(options), x)
     if not options.is_gpu and importlib.util.find_spec("scipy") is not None:
-        yield "scipy csr", _scipy_system("csr_array", entries, x)
-        yield "scipy bsr", _scipy_system("bsr_array", blocks, x, blocksize=(32, 32))
+        yield "scipy csr", partial(_scipy_system, "csr_array", entries, x)
+        yield "scipy bsr", partial(_scipy_system, "bsr_array", blocks, x, blocksize=(32, 32))
 
 
 def _random_matrix(options: Options, density: float, *, block: int) -> mx.array:
@@ -236,7 +248,8 @@ def _dense_system(matrix: mx.array, x: mx.array) -> _System:
     return _System(_chain(copies, x), matrix.nbytes, 1.0, error)
 
 
-def _sparse_system(sparse: SparseArray, dense: mx.array, x: mx.array) -> _System:
+def _sparse_system(name: FormatName, dense: mx.array, x: mx.array) -> _System:
+    sparse = SparseArray.from_dense(dense, format=name)
     copies = [_copy(sparse) for _ in range(_copies(sparse.nbytes))]
     return _System(_chain(copies, x), sparse.nbytes, sparse.density, _error(dense, x, sparse @ x))
 

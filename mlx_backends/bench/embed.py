@@ -125,16 +125,20 @@ def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
                 work.append((arguments.alone, systems[:1]))
             for count, taking_part in work:
                 measure = _Measurement(taking_part, _texts(count), scratch, is_gpu=is_gpu)
-                for _ in measure.rounds(arguments.rounds, clock):
-                    record.write(measure.outcomes)
+                try:
+                    for _ in measure.rounds(arguments.rounds, clock):
+                        record.write(measure.outcomes)
+                except EngineError as error:
+                    report(f"{count:,} texts: {error}")
+                    break
                 record.keep(measure.outcomes)
                 _report(measure.outcomes, clock, report)
-    if arguments.plots:
+    if arguments.plots and record.outcomes:
         draw(
             [(o.system, o.num_texts, o.texts_per_s) for o in record.outcomes],
             arguments.plots / f"embed-{'gpu' if is_gpu else 'cpu'}.png",
         )
-    return 0
+    return 0 if record.outcomes else 1
 
 
 class Clock:

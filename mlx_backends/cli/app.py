@@ -13,6 +13,7 @@ from mlx_backends.cli.doctor import doctor
 from mlx_backends.cli.embed import embed
 from mlx_backends.cli.models import models
 from mlx_backends.cli.profile import profile
+from mlx_backends.cli.prune import prune
 from mlx_backends.cli.quantize import quantize
 from mlx_backends.cli.rerank import rerank
 
@@ -30,6 +31,7 @@ app.command()(rerank)
 app.command()(doctor)
 app.command()(models)
 app.command()(profile)
+app.command()(prune)
 app.command()(quantize)
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_PASSED_ON)(bench)

@@ -211,6 +211,9 @@ def _rounding_rows(state: Run) -> None:
         _quantized_row(
             state, f"{bits} bits, to nearest", _low(QuantizationConfig(weight_bits=bits))
         )
+    for bits in (4, 3, 2):
+        config = QuantizationConfig(weight_bits=bits, algorithm="search")
+        _quantized_row(state, f"{bits} bits, searched", _low(config))
     for mode in ("mxfp8", "nvfp4", "mxfp4"):
         _quantized_row(state, mode, QuantizationConfig(mode=mode))
     dynamic = QuantizationConfig(method="dynamic", weight_bits=8)

@@ -19,7 +19,9 @@ def quantize(
     ] = None,
     method: Annotated[str, typer.Option(help="ptq, dynamic, static or qat.")] = "ptq",
     bits: Annotated[int | None, typer.Option(help="Bits of a weight: 2, 3, 4, 5, 6, 8.")] = None,
-    algorithm: Annotated[str, typer.Option(help="Of ptq: rtn, awq, gptq or mixed.")] = "rtn",
+    algorithm: Annotated[
+        str, typer.Option(help="Of ptq: rtn, search, awq, gptq or mixed.")
+    ] = "rtn",
     mode: Annotated[str, typer.Option(help="affine, mxfp4, mxfp8 or nvfp4.")] = "affine",
     group_size: Annotated[int | None, typer.Option(help="Weights that share a scale.")] = None,
     embedding_bits: Annotated[int | None, typer.Option(help="Of embeddings and head.")] = None,

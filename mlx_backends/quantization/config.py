@@ -9,12 +9,12 @@ from mlx_backends.quantization.training_config import TrainingConfig
 
 Method = Literal["ptq", "dynamic", "static", "qat"]
 Mode = Literal["affine", "mxfp4", "mxfp8", "nvfp4"]
-Algorithm = Literal["rtn", "awq", "gptq", "mixed"]
+Algorithm = Literal["rtn", "search", "awq", "gptq", "mixed"]
 Observer = Literal["minmax", "percentile", "mse"]
 
 METHODS = ("ptq", "dynamic", "static", "qat")
 MODES = ("affine", "mxfp4", "mxfp8", "nvfp4")
-ALGORITHMS = ("rtn", "awq", "gptq", "mixed")
+ALGORITHMS = ("rtn", "search", "awq", "gptq", "mixed")
 OBSERVERS = ("minmax", "percentile", "mse")
 AFFINE_BITS = (2, 3, 4, 5, 6, 8)
 GPTQ_BITS = (2, 4, 8)  # what mlx-lm's implementation packs
@@ -43,7 +43,8 @@ class QuantizationConfig:
             what the mode has.
         embedding_bits: Of embeddings and of the output head, which low widths hurt most; None is
             ``weight_bits``.
-        algorithm: Of ``ptq``: round to nearest, AWQ, GPTQ, or ``mixed`` widths by sensitivity.
+        algorithm: Of ``ptq``: round to nearest on MLX's own values (``rtn``) or on those with the
+            least squared error (``search``), AWQ, GPTQ, or ``mixed`` widths by sensitivity.
         target_bits: With ``mixed``: bits a weight that the whole model may take, scales included.
         high_bits: With ``mixed``: width of the sensitive layers; None is the next above.
         calibration_data: What ``static``, ``awq``, ``gptq`` and ``mixed`` look at, and ``qat``
@@ -132,7 +133,7 @@ class QuantizationConfig:
 
     @property
     def needs_data(self) -> bool:
-        return self.method in ("static", "qat") or self.algorithm != "rtn"
+        return self.method in ("static", "qat") or self.algorithm not in ("rtn", "search")
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

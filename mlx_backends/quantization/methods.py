@@ -110,8 +110,8 @@ def product_of(model: nn.Module) -> str:
 
 
 def _round_weights(model: nn.Module, config: QuantizationConfig) -> None:
-    if config.algorithm == "rtn":
-        ptq.round_to_nearest(model, config)
+    if not config.needs_data:
+        {"rtn": ptq.round_to_nearest, "search": ptq.search}[config.algorithm](model, config)
         return
     rows = token_rows(config.calibration_data, None)
     {"awq": ptq.awq, "gptq": ptq.gptq, "mixed": ptq.mixed}[config.algorithm](model, rows, config)

@@ -13,6 +13,7 @@ import mlx.nn as nn
 
 from mlx_backends.errors import QuantizationError
 from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.grids import Grids
 from mlx_backends.quantization.layers import Layers, arrays, bits_of, leaves, quantizable
 
 _GPTQ_BATCH = 8
@@ -25,6 +26,18 @@ def round_to_nearest(model: nn.Module, config: QuantizationConfig) -> None:
     chosen = quantizable(model, config)
     widths = {name: bits_of(name, layer, config) for name, layer in chosen.items()}
     pack(model, widths, config)
+
+
+def search(model: nn.Module, config: QuantizationConfig) -> None:
+    """Round each layer to the evenly spaced values that lose the least, group by group.
+
+    MLX's own values hold zero and the far end of the range; at 2 and 3 bits that costs much.
+    """
+    for name, layer in quantizable(model, config).items():
+        weights = {f"{name}.weight": layer.weight}
+        widths = {f"{name}.weight": bits_of(name, layer, config)}
+        grids = Grids(weights, widths, config.group, layer.weight.dtype)
+        grids.pack(model, weights, grids.start())
 
 
 def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -> None:

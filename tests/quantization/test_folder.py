@@ -46,6 +46,14 @@ def test_mlx_lm_and_the_engine_read_the_same_weights(tiny_folder, tmp_path):
     )
 
 
+def test_searched_values_load_as_any_other(tiny_folder, tmp_path):
+    config = QuantizationConfig(weight_bits=3, algorithm="search")
+    quantize_model(tiny_folder, tmp_path / "out", config)
+    model, _ = read_model(tmp_path / "out")
+    model.set_dtype(mx.float32)
+    assert greedy(tmp_path / "out") == reference(model)
+
+
 @pytest.mark.parametrize("method", ["dynamic", "static"])
 def test_rounded_activations_are_served_as_they_were_made(tiny_folder, tiny, tmp_path, ids, method):
     config = QuantizationConfig(method=method, weight_bits=8, calibration_data=ids)

@@ -69,6 +69,15 @@ def test_embeddings_may_keep_more_bits(tiny):
     assert [name for name in section if "proj" in name] == []
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_searched_values_beat_rounding_to_nearest_without_data(tiny, ids, bits):
+    config = {"weight_bits": bits, "embedding_bits": 8}
+    plain = relative_error(tiny, quantize(tiny, config), ids)
+    searched = quantize(tiny, config | {"algorithm": "search"})
+    assert relative_error(tiny, searched, ids) < plain
+    assert leaves(searched)["model.embed_tokens"].bits == 8
+
+
 @pytest.mark.parametrize("algorithm", ["awq", "gptq"])
 def test_calibrated_rounding_beats_rounding_to_nearest_on_what_it_saw(tiny, ids, algorithm):
     config = {"weight_bits": 2, "embedding_bits": 8, "group_size": 64}

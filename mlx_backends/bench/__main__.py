@@ -20,6 +20,7 @@ from mlx_backends.bench import (
     recall,
     sparsity,
     step,
+    techniques,
 )
 from mlx_backends.bench.plots import draw, draw_costs
 from mlx_backends.bench.random_model import SHAPES
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     step.add_arguments(commands.add_parser("step", help="a decode step, taken apart"))
     fusion.add_arguments(commands.add_parser("fusion", help="a step with fused kernels"))
+    techniques.add_arguments(
+        commands.add_parser("techniques", help="what each technique gains and costs on a model")
+    )
     facts = commands.add_parser("facts", help="what MLX does, where the design rests on it")
     facts.add_argument("--json", type=Path, help="write the figures here")
     sparsity.add_arguments(
@@ -66,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
             return embed.run(options, _report)
         case "fusion":
             return fusion.run(options, _report)
+        case "techniques":
+            return techniques.run(options, _report)
         case "step":
             return step.run(options, _report)
         case "facts":

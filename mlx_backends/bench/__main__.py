@@ -14,7 +14,6 @@ from mlx_backends.bench import (
     embed,
     engine,
     first_use,
-    fusion,
     pruning,
     quantization,
     recall,
@@ -41,7 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
         commands.add_parser("recall", help="what quantized weights cost an encoder")
     )
     step.add_arguments(commands.add_parser("step", help="a decode step, taken apart"))
-    fusion.add_arguments(commands.add_parser("fusion", help="a step with fused kernels"))
     techniques.add_arguments(
         commands.add_parser("techniques", help="what each technique gains and costs on a model")
     )
@@ -68,8 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
             return recall.run(options, _report)
         case "embed":
             return embed.run(options, _report)
-        case "fusion":
-            return fusion.run(options, _report)
         case "techniques":
             return techniques.run(options, _report)
         case "step":

@@ -78,6 +78,19 @@ def check_simple_gpt(result):
     assert result["factor"] > 1
 
 
+def check_compiled_step(report):
+    assert report.compiled.waits == 1
+    assert report.compiled.operations < report.plain.operations
+    assert report.compiled.fused > 0 == report.plain.fused
+
+
+def check_techniques(rows):
+    found = {row.variant: row.figures for row in rows}
+    on, off = found["mx.compile on"], found["mx.compile off"]
+    assert on["operations a token"] < off["operations a token"]
+    assert found["as it is, unpacked"]["divergence, nats"] == pytest.approx(0, abs=1e-6)
+
+
 def says(answers, *values):
     return all(value in answer for value, answer in zip(values, answers, strict=True))
 
@@ -94,6 +107,11 @@ ARGUMENTS = {
     },
 }
 CHECKS = {
+    "any_device": lambda answers: answers[0] == answers[1] or mx.is_available(mx.gpu),
+    "compiled_step": lambda report: check_compiled_step(report) is None,
+    "memory_reuse": lambda result: 0.9 < result[0] < 1.1 and result[1] == 255,
+    "techniques_table": lambda rows: check_techniques(rows) is None,
+    "unified_memory": lambda result: result[0] and 0.99 < result[1] < 1.01,
     "custom_shader": lambda result: result[0].tolist() == result[1].tolist(),
     "engine_stream": lambda text: text.strip(),
     "exact_token_counts": lambda counts: len(counts) > 3 and max(counts) <= 100,

@@ -59,7 +59,6 @@ float simd_shuffle_xor(float, ushort);
 template <class To, class From> To as_type(From);
 float min(float, float); float max(float, float); int min(int, int); int max(int, int);
 float tanh(float); float rint(float); float log2(float);
-float sqrt(float); float sin(float); float cos(float);
 namespace fast { float exp2(float); }
 }
 """

@@ -6,20 +6,20 @@ See test_gpu_text.py for what has to be installed.
 import mlx.core as mx
 import pytest
 
-from mlx_backends.kernels import compile_shader, kernel
-from mlx_backends.kernels.add_rms_norm import add_rms_norm
-from mlx_backends.kernels.qk_norm_rope import qk_norm_rope
+from mlx_backends.kernels import compile_shader
 from mlx_backends.kernels.shaders import gpu
 
-from .shader_cases import ADD, BLOCK_SUM, DEVICE_BARRIER, HELPERS, MATMUL, POINTERS, TYPES
-from .test_gpu_text import (
-    CUDA_START,
-    CUDA_TYPES,
-    clang_errors,
-    cuda_source,
-    metal_source,
-    nvrtc_log,
+from .shader_cases import (
+    ADD,
+    BLOCK_SUM,
+    DEVICE_BARRIER,
+    HELPERS,
+    MATMUL,
+    POINTERS,
+    TYPES,
+    VECTORS,
 )
+from .test_gpu_text import CUDA_START, CUDA_TYPES, clang_errors, nvrtc_log
 
 SOURCES = {
     "add": ADD,
@@ -29,6 +29,7 @@ SOURCES = {
     "pointers": POINTERS,
     "types": TYPES,
     "barrier": DEVICE_BARRIER,
+    "vectors": VECTORS,
 }
 TYPES_OF_CUDA = CUDA_TYPES | {
     mx.uint8: "uint8_t",
@@ -102,23 +103,3 @@ def test_metal_keeps_the_users_lines():
     (place,) = [i for i, line in enumerate(lines) if "out[id] = in1[id]" in line]
     (mark,) = [i for i, line in enumerate(lines) if line == '#line 7 "add_arrays.metal"']
     assert ADD.splitlines()[7 + place - mark - 2] == lines[place]
-
-
-@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
-def test_the_fused_kernels_compile(monkeypatch, dtype):
-    seen = []
-
-    def launch(self, inputs, **sizes):
-        seen.append((self, inputs, sizes))
-        shapes, dtypes = sizes["output_shapes"], sizes["output_dtypes"]
-        return [mx.zeros(shape, kind) for shape, kind in zip(shapes, dtypes, strict=True)]
-
-    monkeypatch.setattr(kernel.Kernel, "launch", launch)
-    x, weight = mx.zeros((2, 128), dtype), mx.zeros((64,), dtype)
-    offsets = mx.zeros((2,), mx.int32)
-    qk_norm_rope(x, x, weight, weight, mx.zeros((32,)), offsets, eps=1e-6)
-    add_rms_norm(x, x, x[0], eps=1e-6)
-    for built, inputs, sizes in seen:
-        types = [array.dtype for array in inputs]
-        assert nvrtc_log(cuda_source(built, types, sizes["output_dtypes"])) == ""
-        assert clang_errors(metal_source(built, inputs, sizes)) == []

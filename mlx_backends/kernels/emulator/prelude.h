@@ -35,11 +35,8 @@ typedef Half Element;
 #define LOAD_UINT4(pointer) emulator::load_wide<uint4>(pointer)
 
 using emulator::writable;
-using std::cos;
 using std::log2;
 using std::rint;
-using std::sin;
-using std::sqrt;
 using std::tanh;
 FUNCTION float max(float a, float b) { return a > b ? a : b; }
 FUNCTION float min(float a, float b) { return a < b ? a : b; }

@@ -11,7 +11,25 @@ typedef __nv_bfloat16 bfloat16_t;
 #define M_E_F 2.71828182845904523536f
 #define SHADER_FUNCTION __device__ __forceinline__
 
+// Arithmetic of the vectors that buffers hold most.
+#define SHADER_OPERATOR2(op)                                                                                    \
+  SHADER_FUNCTION float2 operator op(float2 a, float2 b) { return make_float2(a.x op b.x, a.y op b.y); }        \
+  SHADER_FUNCTION float2 operator op(float2 a, float b) { return make_float2(a.x op b, a.y op b); }             \
+  SHADER_FUNCTION float2 operator op(float a, float2 b) { return make_float2(a op b.x, a op b.y); }
+#define SHADER_OPERATOR4(op)                                                                                    \
+  SHADER_FUNCTION float4 operator op(float4 a, float4 b) {                                                      \
+    return make_float4(a.x op b.x, a.y op b.y, a.z op b.z, a.w op b.w);                                         \
+  }                                                                                                             \
+  SHADER_FUNCTION float4 operator op(float4 a, float b) { return make_float4(a.x op b, a.y op b, a.z op b, a.w op b); } \
+  SHADER_FUNCTION float4 operator op(float a, float4 b) { return make_float4(a op b.x, a op b.y, a op b.z, a op b.w); }
+SHADER_OPERATOR2(+) SHADER_OPERATOR2(-) SHADER_OPERATOR2(*) SHADER_OPERATOR2(/)
+SHADER_OPERATOR4(+) SHADER_OPERATOR4(-) SHADER_OPERATOR4(*) SHADER_OPERATOR4(/)
+
 namespace metal {
+SHADER_FUNCTION float dot(float2 a, float2 b) { return a.x * b.x + a.y * b.y; }
+SHADER_FUNCTION float dot(float4 a, float4 b) { return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+SHADER_FUNCTION float length(float2 a) { return sqrtf(dot(a, a)); }
+SHADER_FUNCTION float length(float4 a) { return sqrtf(dot(a, a)); }
 enum class mem_flags { mem_none = 0, mem_device = 1, mem_threadgroup = 2, mem_texture = 4 };
 SHADER_FUNCTION mem_flags operator|(mem_flags a, mem_flags b) { return mem_flags(int(a) | int(b)); }
 SHADER_FUNCTION void threadgroup_barrier(mem_flags) { __syncthreads(); }

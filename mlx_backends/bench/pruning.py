@@ -62,17 +62,12 @@ CASES = (
     Case("dense"),
     Case("magnitude 50%", {"method": "magnitude"}),
     Case("wanda 50%", {"method": "wanda"}),
+    Case("wanda 50%, recovered", {"method": "wanda"}, is_recovered=True),
     Case("magnitude 2:4", {"method": "magnitude", "pattern": "2:4"}),
     Case("wanda 2:4", {"method": "wanda", "pattern": "2:4"}),
-    Case("magnitude blocks 20%", {"method": "magnitude", "pattern": "block", "sparsity": 0.2}),
-    Case("wanda blocks 20%", {"method": "wanda", "pattern": "block", "sparsity": 0.2}),
-    Case("wanda 50%, recovered", {"method": "wanda"}, is_recovered=True),
     Case("wanda 2:4, recovered", {"method": "wanda", "pattern": "2:4"}, is_recovered=True),
-    Case(
-        "wanda blocks 50%, recovered",
-        {"method": "wanda", "pattern": "block"},
-        is_recovered=True,
-    ),
+    Case("wanda blocks 50%", {"method": "wanda", "pattern": "block"}),
+    Case("wanda blocks 50%, recovered", {"method": "wanda", "pattern": "block"}, is_recovered=True),
 )
 
 

@@ -7,6 +7,7 @@ are next needed. If what is in use leaves too little, a typed error says how muc
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from mlx_backends.errors import MemoryLimitError
 
@@ -33,8 +34,9 @@ class MemoryBudget:
     """The bytes of one worker's models. Used on that worker's thread only."""
 
     def __init__(self) -> None:
-        # In the order of use, the least recently used first.
-        self._bytes: dict[Holder, int] = {}
+        # In the order of use, the least recently used first. Weak: whoever drops a model without
+        # closing it frees it all the same.
+        self._bytes: WeakKeyDictionary[Holder, int] = WeakKeyDictionary()
 
     @property
     def used_bytes(self) -> int:

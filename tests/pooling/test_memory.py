@@ -1,5 +1,7 @@
 """Several models under one memory limit: the least used idle one goes, or an error says why not."""
 
+import gc
+
 import pytest
 
 from mlx_backends import Engine, EngineConfig, SamplingParams
@@ -50,6 +52,15 @@ def test_models_in_use_stay_and_the_error_says_what_would_fit():
     with pytest.raises(MemoryLimitError, match=r"busy \(60 bytes\).* of 40 bytes would fit"):
         fit(budget, wanted, 100)
     assert busy.is_loaded
+
+
+def test_a_model_that_was_dropped_unclosed_holds_nothing():
+    budget = MemoryBudget()
+    fit(budget, Model("dropped", 90), 100)
+    gc.collect()
+    kept = Model("kept", 90)
+    fit(budget, kept, 100)
+    assert budget.used_bytes == 90
 
 
 def test_without_a_limit_everything_stays():

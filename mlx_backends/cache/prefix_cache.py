@@ -85,6 +85,21 @@ class PrefixCache:
         shared = sum(self._pool.is_in_use(n.block_id) for n in self._matching(table, token_ids))
         return self.num_blocks_for(num_tokens) - shared
 
+    def missing_keys(
+        self, table: BlockTable, token_ids: Sequence[int], num_tokens: int
+    ) -> list[bytes]:
+        """Keys of the full blocks that follow what is cached, so many tokens of them.
+
+        The one with the sequence's last token is never among them.
+        """
+        if not self.prefix_caching:
+            return []
+        first = table.num_registered
+        if first == len(table.block_ids):
+            first += len(self._matching(table, token_ids))
+        stop = min(first + num_tokens // self.block_size, (len(token_ids) - 1) // self.block_size)
+        return [self._digest(table, token_ids, position) for position in range(first, stop)]
+
     def match(self, table: BlockTable, token_ids: Sequence[int]) -> PrefixMatch:
         """Continue a table with cached blocks, the sequence's last token always left to compute.
 

@@ -5,6 +5,7 @@ decode never waits for more than one budget of prefill. Rules, best sequence fir
 then arrival):
 
 - A waiting sequence starts when its prompt fits beside what the running ones are about to need.
+- Of prompts that go on alike, one is computed, and the others take its blocks over.
 - The first prompt that is being computed gets at least half of the budget, which bounds how long
   it can take; the rest goes to the shortest prompts, which then need not wait for the long one.
 - When blocks run out, the last sequence gives up its own and computes them again later. The first
@@ -196,7 +197,7 @@ class Scheduler:
 
     def _prefill_shares(self) -> list[tuple[Sequence, int]]:
         """Sequences to prefill, in the order of planning, with the most tokens each may take."""
-        prefilling = [sequence for sequence in self._running if not sequence.is_prefilled]
+        prefilling = self._without_twins([s for s in self._running if not s.is_prefilled])
         if not prefilling:
             return []
         first, *others = prefilling
@@ -204,6 +205,22 @@ class Scheduler:
         half = -(-self.prefill_chunk_size // 2)
         first_share = max(half, self.prefill_chunk_size - sum(map(_num_left, others)))
         return [(first, first_share), *((other, self.prefill_chunk_size) for other in others)]
+
+    def _without_twins(self, prefilling: list[Sequence]) -> list[Sequence]:
+        """Leave out who needs next what an earlier one computes now: it is shared a step later."""
+        if len(prefilling) < 2:
+            return prefilling
+        kept, taken = [], set[bytes]()
+        for sequence in prefilling:
+            keys = self.blocks.missing_keys(
+                sequence.table, sequence.token_ids, self.prefill_chunk_size
+            )
+            is_between_blocks = sequence.num_computed_tokens % self.blocks.block_size == 0
+            if keys and keys[0] in taken and is_between_blocks:
+                continue
+            taken.update(keys)
+            kept.append(sequence)
+        return kept
 
     def _plan_chunk(
         self, sequence: Sequence, allowance: int, *, may_preempt: bool

@@ -283,8 +283,22 @@ def test_prompts_that_arrive_together_share_what_the_first_computes():
     sequences = [make_sequence(str(i), [*range(1, 33), i, i]) for i in range(8)]
     for sequence in sequences:
         server.scheduler.add(sequence)
+    step = server.step()
+    assert [(c.sequence, c.stop) for c in step.prefill] == [(sequences[0], 32)]
     server.run_to_the_end()
-    assert sum(s.num_cached_tokens for s in sequences) >= 6 * 32
+    assert [s.num_cached_tokens for s in sequences] == [0] + [32] * 7
+
+
+def test_twins_of_a_prompt_that_is_given_up_compute_it_themselves():
+    server = Server(make_scheduler(budget=8, max_num_seqs=8))
+    sequences = [make_sequence(str(i), [*range(1, 33), i, i]) for i in range(3)]
+    for sequence in sequences:
+        server.scheduler.add(sequence)
+    server.step()
+    server.scheduler.remove(sequences[0])
+    server.run_to_the_end()
+    assert server.finished == sequences[1:]
+    assert [s.num_cached_tokens for s in sequences] == [0, 8, 32]
 
 
 def test_salts_are_kept_apart():

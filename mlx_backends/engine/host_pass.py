@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.kernels.host_attention import attend
+from mlx_backends.kernels.host_context import Contexts
 from mlx_backends.kernels.pool import Pool, QuantizedPool
 from mlx_backends.kernels.reference import quantize
 
@@ -32,8 +33,8 @@ class RowGroup:
         self, pool: KVPool, block_ids: Seq[Seq[int]], starts: Seq[int], length: int
     ) -> None:
         self._pool = pool
-        self._block_ids = block_ids
-        self._context_lens = [start + length for start in starts]
+        context_lens = [start + length for start in starts]
+        self._contexts = Contexts(block_ids, context_lens, pool.block_size)
         self._slots = [
             pool.slots(ids, start, start + length)
             for ids, start in zip(block_ids, starts, strict=True)
@@ -87,9 +88,7 @@ class RowGroup:
             queries,
             self._pool.keys[layer],
             self._pool.values[layer],
-            self._block_ids,
-            self._context_lens,
-            block_size=self._pool.block_size,
+            self._contexts,
             scale=scale,
             window=window,
             soft_cap=soft_cap,

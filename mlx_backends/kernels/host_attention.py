@@ -8,11 +8,10 @@ computed. The slow, readable twin is ``kernels.reference``.
 import functools
 import itertools
 import operator
-from collections.abc import Sequence as Seq
 
 import mlx.core as mx
 
-from mlx_backends.kernels.host_context import Context, PaddedContexts
+from mlx_backends.kernels.host_context import Contexts, PaddedContexts
 from mlx_backends.kernels.host_exp import exp_of_difference
 from mlx_backends.kernels.pool import Pool
 
@@ -28,10 +27,8 @@ def attend(
     q: mx.array,
     k_pool: Pool,
     v_pool: Pool,
-    block_ids_per_row: Seq[Seq[int]],
-    context_lens: Seq[int],
+    contexts: Contexts,
     *,
-    block_size: int,
     scale: float,
     window: int | None = None,
     soft_cap: float | None = None,
@@ -47,27 +44,23 @@ def attend(
         q: Queries; a row's are its last L tokens, whose keys and values are in the pool.
         k_pool: Keys of all sequences.
         v_pool: Values of all sequences.
-        block_ids_per_row: Blocks of each row, in the order of its tokens.
-        context_lens: Tokens of each row, the new ones included.
-        block_size: Slots a block.
+        contexts: Where the tokens of each row are, the new ones included.
         scale: Factor of the scores.
         window: Most tokens that a query sees, its own included.
         soft_cap: Bound of the scores, ``soft_cap * tanh(score / soft_cap)``.
         sinks: A score a head that takes its share of the weight and adds nothing (Xiao et al. 2023,
             arXiv:2309.17453, as gpt-oss learns it).
     """
-    are_short = max(context_lens) <= min(_MAX_PADDED_TOKENS, window or _MAX_PADDED_TOKENS)
-    if len(context_lens) > 1 and q.shape[2] == 1 and are_short:
-        contexts = PaddedContexts(block_ids_per_row, context_lens, block_size)
-        return _attend_padded(q * scale, k_pool, v_pool, contexts, soft_cap, sinks).astype(q.dtype)
+    lengths = contexts.lengths
+    are_short = max(lengths) <= min(_MAX_PADDED_TOKENS, window or _MAX_PADDED_TOKENS)
+    if len(lengths) > 1 and q.shape[2] == 1 and are_short:
+        padded = contexts.padded
+        return _attend_padded(q * scale, k_pool, v_pool, padded, soft_cap, sinks).astype(q.dtype)
     rows = []
-    for row, (block_ids, num_tokens) in enumerate(
-        zip(block_ids_per_row, context_lens, strict=True)
-    ):
-        first = _first_visible(num_tokens - q.shape[2], window)
-        context = Context.of(block_ids, block_size, first, num_tokens)
+    for row, num_tokens in enumerate(lengths):
+        context = contexts.of_row(row, _first_visible(num_tokens - q.shape[2], window))
         keys, values = context.rows(k_pool), context.rows(v_pool)
-        queries = (q.squeeze(0) if len(context_lens) == 1 else q[row]) * scale
+        queries = (q.squeeze(0) if len(lengths) == 1 else q[row]) * scale
         rows.append(_attend_row(queries, keys, values, window, soft_cap, sinks))
     out = rows[0][None] if len(rows) == 1 else mx.stack(rows)
     return out.astype(q.dtype)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import cached_property
 
 import mlx.core as mx
 import numpy as np
@@ -73,6 +74,38 @@ def _consecutive(ids: list[int]) -> list[tuple[int, int]]:
     return runs
 
 
+class Contexts:
+    """Where the tokens of some rows are. One object serves all layers of a pass.
+
+    Args:
+        block_ids_per_row: Blocks of each row, in the order of its tokens.
+        context_lens: Tokens of each row.
+        block_size: Slots a block.
+    """
+
+    def __init__(
+        self, block_ids_per_row: Seq[Seq[int]], context_lens: Seq[int], block_size: int
+    ) -> None:
+        self._block_ids = block_ids_per_row
+        self.lengths = context_lens
+        self._block_size = block_size
+        self._of_rows: dict[tuple[int, int], Context] = {}
+
+    def of_row(self, row: int, first: int) -> Context:
+        """The tokens of a row from ``first`` on."""
+        key = row, first
+        if key not in self._of_rows:
+            self._of_rows[key] = Context.of(
+                self._block_ids[row], self._block_size, first, self.lengths[row]
+            )
+        return self._of_rows[key]
+
+    @cached_property
+    def padded(self) -> "PaddedContexts":
+        """All rows side by side."""
+        return PaddedContexts(self._block_ids, self.lengths, self._block_size)
+
+
 class PaddedContexts:
     """Several sequences side by side, padded to the longest.
 
@@ -92,8 +125,10 @@ class PaddedContexts:
             table[row, :count] = ids[:count]
         slots = (table[:, :, None] * block_size + np.arange(block_size)).reshape(len(table), -1)
         is_token = np.arange(longest) < lengths
-        self._slots = np.where(is_token, slots[:, :longest], slots[:, :1])
+        self._slots = np.where(is_token, slots[:, :longest], slots[:, :1]).astype(np.int32)
         self._is_token = is_token
+        self._indices: dict[tuple[int, int], mx.array] = {}
+        self._biases: dict[int, mx.array] = {}
 
     def rows(self, pool: Pool) -> mx.array:
         """The tokens' rows. Shapes: pool (H, num_slots, D) -> (B * H, W, D)."""
@@ -103,14 +138,20 @@ class PaddedContexts:
 
     def _gathered(self, pool: mx.array) -> mx.array:
         heads, num_slots, width = pool.shape
-        slots = self._slots[:, None] + np.arange(heads)[:, None] * num_slots
-        rows = pool.reshape(heads * num_slots, width)[mx.array(slots)]
-        return rows.reshape(-1, slots.shape[-1], width)
+        if (heads, num_slots) not in self._indices:
+            slots = self._slots[:, None] + np.arange(heads, dtype=np.int32)[:, None] * num_slots
+            self._indices[heads, num_slots] = mx.array(slots)
+        indices = self._indices[heads, num_slots]
+        return pool.reshape(heads * num_slots, width)[indices].reshape(-1, indices.shape[-1], width)
 
     def bias(self, num_kv_heads: int) -> mx.array:
         """Minus infinity where there is only padding. Shapes: (B * num_kv_heads, 1, 1, W)."""
-        bias = np.where(self._is_token, 0.0, -np.inf).astype(np.float32)
-        return mx.array(np.repeat(bias, num_kv_heads, axis=0)[:, None, None])
+        if num_kv_heads not in self._biases:
+            bias = np.where(self._is_token, 0.0, -np.inf).astype(np.float32)
+            self._biases[num_kv_heads] = mx.array(
+                np.repeat(bias, num_kv_heads, axis=0)[:, None, None]
+            )
+        return self._biases[num_kv_heads]
 
 
 def _flat(affine: mx.array) -> mx.array:

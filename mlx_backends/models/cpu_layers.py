@@ -19,6 +19,8 @@ from mlx_backends.kernels.host_exp import exp_of_difference
 
 # With fewer, one operation beats a faster exponential in eight.
 _MIN_ROWS_OF_FAST_EXP = 4
+# With more, the matrices are more numbers than what they turn.
+_MAX_ROWS_OF_TURN_MATRICES = 16
 
 
 def install(model: nn.Module) -> None:
@@ -76,12 +78,13 @@ class HostRMSNorm(nn.RMSNorm):
     def __call__(self, x: mx.array) -> mx.array:
         if x.dtype != mx.float32:
             return super().__call__(x)
-        return _rms_norm(x, self.weight, self.eps)
+        return _rms_norm(x, self.weight, 1 / x.shape[-1], self.eps)
 
 
 @partial(mx.compile, shapeless=True)
-def _rms_norm(x: mx.array, weight: mx.array, eps: float) -> mx.array:
-    return x * mx.rsqrt(mx.square(x).mean(axis=-1, keepdims=True) + eps) * weight
+def _rms_norm(x: mx.array, weight: mx.array, share: float, eps: float) -> mx.array:
+    """The mean is a sum times a constant: without shapes, MLX would count the numbers each time."""
+    return x * mx.rsqrt(mx.square(x).sum(axis=-1, keepdims=True) * share + eps) * weight
 
 
 class HostGatedMLP(nn.Module):
@@ -159,19 +162,40 @@ def _unpacked(layer: Any, dtype: mx.Dtype) -> mx.array:
 
 
 class HostRoPE(nn.RoPE):
-    """A multiplication by sines and cosines that all layers of a forward pass share."""
+    """Turns heads by what all layers of a forward pass share.
+
+    One position of a few rows is a product with the matrix of the turn, which is three operations
+    rather than eight. More are multiplied by cosines and sines.
+    """
 
     def __call__(self, x: mx.array, offset: Any = 0) -> mx.array:
         turns = _turns.get()
-        is_plain = x.dtype == mx.float32 and self.dims == x.shape[-1] and not self.traditional
-        if turns is None or not is_plain:
+        if turns is None or x.dtype != mx.float32 or x.ndim != 4:
+            return super().__call__(x, offset)
+        batch, num_heads, length, width = x.shape
+        is_few = length == 1 and batch <= _MAX_ROWS_OF_TURN_MATRICES
+        if not is_few and (self.dims != width or self.traditional):
             return super().__call__(x, offset)
         # The offset stands in the value too, so that its id stays its own.
-        key = (self.dims, self.base, self.scale, x.shape[-2], id(offset))
+        settings = (self.dims, self.base, self.scale, self.traditional)
+        key = (*settings, is_few, batch, length, width, id(offset))
         if key not in turns:
-            turns[key] = (*self._turn(x, offset), offset)
-        cos, sin, _ = turns[key]
+            turn = self._turn_matrices(x, offset) if is_few else self._turn(x, offset)
+            turns[key] = turn, offset
+        turn, _ = turns[key]
+        if isinstance(turn, mx.array):
+            return (x.reshape(batch, num_heads, width) @ turn).reshape(x.shape)
+        cos, sin = turn
         return x * cos + (x @ _half_swap(self.dims)) * sin
+
+    def _turn_matrices(self, x: mx.array, offset: Any) -> mx.array:
+        """What the layer makes of unit vectors: it is linear, so that is its matrix.
+
+        Shapes: x (B, H, 1, D) -> (B, D, D).
+        """
+        batch, _, _, width = x.shape
+        units = mx.broadcast_to(mx.eye(width)[None, :, None], (batch, width, 1, width))
+        return super().__call__(units, offset).squeeze(2)
 
     def _turn(self, x: mx.array, offset: Any) -> tuple[mx.array, mx.array]:
         """Factors of each number and of its partner in the other half.
@@ -185,9 +209,7 @@ class HostRoPE(nn.RoPE):
         return mx.concatenate([cos, cos], -1), mx.concatenate([-sin, sin], -1)
 
 
-_turns: ContextVar[dict[Any, tuple[mx.array, mx.array, Any]] | None] = ContextVar(
-    "_turns", default=None
-)
+_turns: ContextVar[dict[Any, tuple[Any, Any]] | None] = ContextVar("_turns", default=None)
 
 
 @contextmanager

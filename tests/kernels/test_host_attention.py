@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlx_backends.kernels.host_attention import attend
+from mlx_backends.kernels.host_context import Contexts
 from mlx_backends.kernels.host_exp import exp_of_difference
 
 BLOCK = 16
@@ -54,7 +55,7 @@ def assert_as_plain(case, *, window=None, soft_cap=None, sinks=None, dtype=mx.fl
     rounded = [np.array(a.astype(mx.float32), dtype=np.float64) for a in arrays]
     options = {"scale": q.shape[-1] ** -0.5, "window": window, "soft_cap": soft_cap}
     sinks_array = None if sinks is None else mx.array(sinks, dtype=mx.float32)
-    out = attend(*arrays, tables, lengths, block_size=BLOCK, sinks=sinks_array, **options)
+    out = attend(*arrays, Contexts(tables, lengths, BLOCK), sinks=sinks_array, **options)
     assert out.dtype == dtype
     expected = plain_attention(*rounded, tables, lengths, sinks=sinks, **options)
     np.testing.assert_allclose(np.array(out.astype(mx.float32)), expected, atol=atol, rtol=1e-5)
@@ -181,9 +182,7 @@ def test_scores_that_overflow_a_naive_softmax():
         mx.array(q * 1e3, dtype=mx.float32),
         mx.array(k_pool, dtype=mx.float32),
         mx.array(v_pool, dtype=mx.float32),
-        tables,
-        lengths,
-        block_size=BLOCK,
+        Contexts(tables, lengths, BLOCK),
         scale=1.0,
     )
     best = np.argmax(k_pool[0, tables[0][0] * BLOCK :][:50] @ q[0, 0, 0])
@@ -201,7 +200,7 @@ def test_consecutive_blocks_are_read_in_place():
     mx.reset_peak_memory()
     before = mx.get_active_memory()
     tables = [list(range(1, 255))]
-    mx.eval(attend(q, keys, values, tables, [254 * BLOCK], block_size=BLOCK, scale=1.0))
+    mx.eval(attend(q, keys, values, Contexts(tables, [254 * BLOCK], BLOCK), scale=1.0))
     assert mx.get_peak_memory() - before < keys.nbytes / 4
 
 

@@ -146,7 +146,7 @@ class TestRoPE:
     def test_two_lengths_and_two_offsets_in_one_pass(self):
         plain, swapped = pair()
         with cpu_layers.one_position():
-            for length, offset in ((1, 5), (4, 5), (1, 6)):
+            for length, offset in ((1, 5), (4, 5), (1, 6), (1, 5)):
                 x = mx.random.normal((1, 2, length, 64))
                 assert_close(swapped.rope(x, offset=offset), plain.rope(x, offset=offset), 1e-6)
 
@@ -157,18 +157,28 @@ class TestRoPE:
             assert_close(swapped.rope(x, offset=offset), plain.rope(x, offset=offset), 1e-6)
             offset += 1
 
+    @pytest.mark.parametrize("num_rows", [2, 16, 17])
+    def test_one_position_of_some_rows(self, num_rows):
+        plain, swapped = pair()
+        x, offset = mx.random.normal((num_rows, 3, 1, 64)), 90 * mx.arange(num_rows)
+        with cpu_layers.one_position():
+            for _ in range(2):
+                assert_close(swapped.rope(x, offset=offset), plain.rope(x, offset=offset), 1e-6)
+
+    @pytest.mark.parametrize("length", [1, 3])
     @pytest.mark.parametrize("options", [{"traditional": True}, {"base": 500.0}, {"scale": 0.5}])
-    def test_settings(self, options):
+    def test_settings(self, options, length):
         plain, swapped = nn.RoPE(64, **options), nn.RoPE(64, **options)
         cpu_layers.install(swapped)
-        x = mx.random.normal((1, 2, 3, 64))
+        x = mx.random.normal((1, 2, length, 64))
         with cpu_layers.one_position():
             assert_close(swapped(x, offset=9), plain(x, offset=9), 1e-6)
 
-    def test_rotates_a_part_of_a_head_as_before(self):
+    @pytest.mark.parametrize("length", [1, 3])
+    def test_rotates_a_part_of_a_head_as_before(self, length):
         plain, swapped = nn.RoPE(32), nn.RoPE(32)
         cpu_layers.install(swapped)
-        x = mx.random.normal((1, 2, 3, 64))
+        x = mx.random.normal((1, 2, length, 64))
         with cpu_layers.one_position():
             assert_close(swapped(x, offset=9), plain(x, offset=9), 1e-6)
 

@@ -93,6 +93,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shape", action="append", choices=tuple(SHAPES), default=[])
     parser.add_argument("--only", default="", help="workloads, such as 'stream' or 'stream|seen'")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
+    parser.add_argument("--seconds", type=float, help="begin no new round after so long")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plots", type=Path, help="write PNGs into this folder")
 
@@ -121,7 +122,8 @@ def _run_engine(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
     )
     record = Record(environment(engine.uses_gpu(options)), [])
-    for comparison in engine.measure(options):
+    progress = engine.Progress(_report, arguments.seconds)
+    for comparison in engine.measure(options, progress):
         _report(comparison.table())
         record.comparisons.append(comparison)
         if arguments.json:

@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_backends.bench.process import SystemProcess, SystemSpec
-from mlx_backends.bench.random_model import SHAPES, make_model
+from mlx_backends.bench.random_model import SHAPES, Shape, make_model
 from mlx_backends.bench.record import Comparison
 from mlx_backends.bench.run import Run, medians
 from mlx_backends.bench.workload import Workload, batch, decode, ragged, seen
@@ -22,7 +23,7 @@ from mlx_backends.models.source import model_folder
 from mlx_backends.text.tokenizer import Tokenizer
 
 OURS = "mlx-backends"
-POOL_SIZES = (64 << 20, 256 << 20, 1 << 30, 4 << 30, 16 << 30)
+POOL_SIZES = (64 << 20, 1 << 30, 16 << 30)
 _WARM_UP_ROUND = -1
 # Room for the longest workload's KV entries; more prompts than fit wait their turn.
 _GPU_POOL_BYTES = 8 << 30
@@ -66,11 +67,16 @@ SUITES = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A model on disk."""
+    """A model on disk, or to be put there with random weights if it has a shape."""
 
     name: str
     folder: Path
     vocab_size: int
+    shape: Shape | None = None
+
+    def make(self) -> None:
+        if self.shape is not None and not self.folder.exists():
+            make_model(self.shape, self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +100,53 @@ class Options:
     rounds: int = 3
 
 
-def measure(options: Options) -> Iterator[Comparison]:
-    """Measure workload after workload. Blocks for minutes between them.
+class Progress:
+    """Tells what is done, and when the time is up.
 
-    Raises:
-        EngineError: A system failed.
+    Args:
+        report: Gets a line each time.
+        seconds: After which nothing new is begun; None is never.
     """
+
+    def __init__(self, report: Callable[[str], None], seconds: float | None = None) -> None:
+        self._report = report
+        self._seconds = seconds
+        self._started = time.perf_counter()
+
+    def say(self, line: str) -> None:
+        self._report(f"[{time.perf_counter() - self._started:6.1f} s] {line}")
+
+    @property
+    def is_over(self) -> bool:
+        return self._seconds is not None and time.perf_counter() - self._started > self._seconds
+
+
+def measure(options: Options, progress: Progress) -> Iterator[Comparison]:
+    """Measure workload after workload. Blocks for minutes between them."""
     is_gpu = uses_gpu(options)
     suite = SUITES[options.suite or ("gpu" if is_gpu else "cpu")]
     specs = _systems(is_gpu, options.device)
     workloads = [workload for workload in suite.workloads if re.search(options.only, workload.name)]
-    with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch:
-        for target in _targets(suite, options, Path(scratch)):
-            yield from _compare(target, specs, workloads, options.rounds)
-            if suite.has_pool_sweep and is_gpu and re.search(options.only, "pool"):
-                yield from _sweep_pool(target, options)
+    has_sweep = suite.has_pool_sweep and is_gpu and re.search(options.only, "pool")
+    with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch, ExitStack() as stack:
+        # All at once: their imports take longer than some of what is measured.
+        targets = [
+            (target, _start(specs, target.folder, stack))
+            for target in _targets(suite, options, Path(scratch))
+        ]
+        for target, systems in targets:
+            target.make()
+            progress.say(f"{target.name} is made")
+            yield from _compare(target, systems, workloads, options.rounds, progress)
+        if has_sweep:
+            yield from _sweep_pool(targets[0][0], options, progress)
+
+
+def _start(specs: Sequence[SystemSpec], folder: Path, stack: ExitStack) -> list[SystemProcess]:
+    systems = [SystemProcess(spec, folder) for spec in specs]
+    for system in systems:
+        stack.callback(system.close)
+    return systems
 
 
 def uses_gpu(options: Options) -> bool:
@@ -118,20 +156,19 @@ def uses_gpu(options: Options) -> bool:
 def first_target(options: Options, scratch: Path) -> Target:
     """The model that the options name first, made in ``scratch`` if it has random weights."""
     suite = SUITES[options.suite or ("gpu" if uses_gpu(options) else "cpu")]
-    return next(_targets(suite, options, scratch))
+    target = _targets(suite, options, scratch)[0]
+    target.make()
+    return target
 
 
-def _targets(suite: Suite, options: Options, scratch: Path) -> Iterator[Target]:
-    """The models to measure, made when their turn comes."""
+def _targets(suite: Suite, options: Options, scratch: Path) -> list[Target]:
+    """The models to measure, not made yet."""
     if options.model is not None:
         folder = model_folder(options.model, "lm")
-        vocab_size = read_model_config(folder).vocab_size
-        yield Target(options.model, folder, vocab_size or Tokenizer.from_folder(folder).vocab_size)
-        return
-    for name in options.shapes or suite.shapes:
-        shape = SHAPES[name]
-        make_model(shape, scratch / shape.name)
-        yield Target(shape.name, scratch / shape.name, shape.vocab_size)
+        size = read_model_config(folder).vocab_size or Tokenizer.from_folder(folder).vocab_size
+        return [Target(options.model, folder, size)]
+    shapes = [SHAPES[name] for name in options.shapes or suite.shapes]
+    return [Target(s.name, scratch / s.name, s.vocab_size, shape=s) for s in shapes]
 
 
 def _systems(is_gpu: bool, device: Device) -> list[SystemSpec]:
@@ -147,42 +184,59 @@ def _systems(is_gpu: bool, device: Device) -> list[SystemSpec]:
 
 
 def _compare(
-    target: Target, specs: Sequence[SystemSpec], workloads: Sequence[Workload], rounds: int
+    target: Target,
+    systems: Sequence[SystemProcess],
+    workloads: Sequence[Workload],
+    rounds: int,
+    progress: Progress,
 ) -> Iterator[Comparison]:
-    """Every workload on every system."""
-    with ExitStack() as stack:
-        systems = []
-        for spec in specs:
-            systems.append(SystemProcess(spec, target.folder))
-            stack.callback(systems[-1].close)
-        for workload in workloads:
-            runs, failures = _runs(workload, target.vocab_size, systems, rounds)
-            results = {name: medians(of_system) for name, of_system in runs.items()}
+    """Every workload on every system, as far as the time goes; ends the systems.
+
+    A workload that the first system fails at has no comparison; ``progress`` has told why.
+    """
+    for workload in workloads:
+        runs, failures = _runs(workload, target.vocab_size, systems, rounds, progress)
+        results = {name: medians(of_system) for name, of_system in runs.items() if of_system}
+        if systems[0].name in results:
             yield Comparison(target.name, workload.name, results, failures)
+    for system in systems:
+        system.close()
 
 
 def _runs(
-    workload: Workload, vocab_size: int, systems: Sequence[SystemProcess], rounds: int
+    workload: Workload,
+    vocab_size: int,
+    systems: Sequence[SystemProcess],
+    rounds: int,
+    progress: Progress,
 ) -> tuple[dict[str, list[Run]], dict[str, str]]:
     """One workload: in each round every system once, so that all meet the same disturbances.
 
     Returns:
-        The runs of each system, and the errors of peers that failed, out of memory for example.
+        The runs of each system, and the errors of those that failed, out of memory for example.
     """
     runs: dict[str, list[Run]] = {system.name: [] for system in systems}
     failures: dict[str, str] = {}
     for round_index in range(_WARM_UP_ROUND, rounds):
+        if progress.is_over:
+            break
         prompts = workload.prompts(round_index, vocab_size)
         for system in [system for system in systems if system.name in runs]:
             try:
                 _see_prefixes(system, workload, prompts)
                 result = system.generate(prompts, workload.num_tokens)
             except EngineError as error:
-                if system.name == OURS:
-                    raise
+                progress.say(f"{system.name} failed: {error}")
                 failures[system.name] = str(error)
                 del runs[system.name]
                 continue
+            what = "warm-up" if round_index == _WARM_UP_ROUND else f"round {round_index + 1}"
+            metrics = result.metrics()
+            progress.say(
+                f"{workload.name}, {what}, {system.name}: {metrics['whole job, s']:.3f} s, first "
+                f"token {metrics['p95 time to first token, s']:.3f} s (loaded in "
+                f"{system.load_s:.1f} s)"
+            )
             if round_index != _WARM_UP_ROUND:
                 runs[system.name].append(result)
     return runs, failures
@@ -195,9 +249,15 @@ def _see_prefixes(
         system.generate([prompt[: workload.seen_prefix] for prompt in prompts], 1)
 
 
-def _sweep_pool(target: Target, options: Options) -> Iterator[Comparison]:
+def _sweep_pool(target: Target, options: Options, progress: Progress) -> Iterator[Comparison]:
     """One stream with KV pools of growing size, which a step must not notice."""
-    for pool_bytes in POOL_SIZES:
-        spec = SystemSpec(OURS, OURS, {"device": options.device, "pool_bytes": pool_bytes})
-        workload = replace(decode(256, 64), name=f"pool of {pool_bytes / 2**30:g} GiB")
-        yield from _compare(target, [spec], [workload], options.rounds)
+    with ExitStack() as stack:
+        sizes = {f"pool of {size / 2**30:g} GiB": size for size in POOL_SIZES}
+        specs = [
+            SystemSpec(OURS, OURS, {"device": options.device, "pool_bytes": size})
+            for size in sizes.values()
+        ]
+        systems = _start(specs, target.folder, stack)
+        for name, system in zip(sizes, systems, strict=True):
+            workload = replace(decode(256, 128), name=name)
+            yield from _compare(target, [system], [workload], options.rounds, progress)

@@ -20,6 +20,7 @@ from mlx_backends.engine.runner import Runner
 from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.self_check import check_against_own_caches
 from mlx_backends.kernels.pool import MAX_HEAD_DIM
+from mlx_backends.models import device_layers
 from mlx_backends.models.last_logits import keep_last_position
 from mlx_backends.models.loader import LoadedModel, load_language_model, use_device
 from mlx_backends.models.paging import NotPageableError, PagingPlan, plan_paging
@@ -118,6 +119,9 @@ def _paged_loop(
 ) -> Loop:
     memory = divide_memory(loaded, plan, files, config, limit)
     limit_buffers(memory)
+    if config.warm_up:
+        with use_device(loaded.device):
+            device_layers.compile_products(loaded.model, plan.dtype)
     blocks = PrefixCache(
         memory.num_blocks,
         memory.block_size,
@@ -161,6 +165,7 @@ def make_runner(
             eos_token_ids,
             tile=tile,
             max_extension=_CUDA_MAX_EXTENSION if tile > 1 else 0,
+            smallest_batch=device_layers.smallest_batch(loaded.model, plan.dtype),
         )
 
 

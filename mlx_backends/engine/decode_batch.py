@@ -19,7 +19,7 @@ _PADDING = SamplingParams()
 
 
 class DecodeBatch:
-    """Some sequences that take a token each, padded to a power of two.
+    """Some sequences that take a token each, padded to the size of a bucket.
 
     Args:
         sequences: As the scheduler counted them: this step's token included.
@@ -33,7 +33,7 @@ class DecodeBatch:
 
     def __init__(self, sequences: Seq[Sequence], scratch_block: int, tokens: mx.array) -> None:
         self.sequences = tuple(sequences)
-        size = batch_bucket(len(sequences))
+        size = len(tokens)
         width = _power_of_two(max(MIN_WIDTH, *(len(s.block_ids) for s in sequences)))
         self._tables = np.full((size, width), scratch_block, dtype=np.int32)
         self._num_blocks = [0] * len(sequences)
@@ -84,9 +84,9 @@ class DecodeBatch:
             self._num_blocks[row] = len(ids)
 
 
-def batch_bucket(num_sequences: int) -> int:
-    """Rows of a batch for so many sequences."""
-    return _power_of_two(num_sequences)
+def batch_bucket(num_sequences: int, smallest: int = 1) -> int:
+    """Rows of a batch for so many sequences: one, or a power of two from ``smallest`` on."""
+    return 1 if num_sequences == 1 else max(smallest, _power_of_two(num_sequences))
 
 
 def buckets(smallest: int, largest: int) -> list[int]:

@@ -36,6 +36,7 @@ class DeviceRunner:
         eos_token_ids: Ids that end a completion.
         tile: As in ``PrefillPass``.
         max_extension: Most tokens of a chunk for which an ``ExtensionPass`` is better.
+        smallest_batch: Rows of a decode step for more than one sequence, at least.
     """
 
     runs_ahead = True
@@ -50,6 +51,7 @@ class DeviceRunner:
         *,
         tile: int = 1,
         max_extension: int = 0,
+        smallest_batch: int = 1,
     ) -> None:
         self._model = loaded.model
         self._device = loaded.device
@@ -58,6 +60,7 @@ class DeviceRunner:
         self._access = access
         self._tile = tile
         self._max_extension = max_extension
+        self._smallest_batch = smallest_batch
         self._drawing = Drawing(eos_token_ids)
         self._step = DecodeStep(loaded.model, plan, access)
         self._batch: DecodeBatch | None = None
@@ -81,7 +84,8 @@ class DeviceRunner:
         """As in ``Runner``; for greedy and for sampled rows, each in its buckets."""
         max_blocks = -(-context_window // self._pool.block_size)
         with use_device(self._device):
-            for size in buckets(1, max_num_seqs):
+            sizes = {batch_bucket(n, self._smallest_batch) for n in range(1, max_num_seqs + 1)}
+            for size in sorted(sizes):
                 for width in buckets(MIN_WIDTH, max_blocks):
                     for temperature in (0.0, 1.0):
                         inputs = scratch_inputs(size, width, self._pool.scratch_block, temperature)
@@ -122,7 +126,7 @@ class DeviceRunner:
                 launched = Launched(batch.sequences, outputs.drawn, outputs.highest)
             else:
                 launched = self._drawing.draw(outputs.drawn[: len(sequences)], sequences)
-            batch.advance(outputs, _padded(launched.token_ids))
+            batch.advance(outputs, self._padded(launched.token_ids))
             return self._launched(launched)
 
     def free(self, sequence: Sequence) -> None:
@@ -151,13 +155,13 @@ class DeviceRunner:
         first_tokens = [self._first_tokens.pop(sequence, None) for sequence in sequences]
         known = mx.array([s.last_token_id for s in sequences], dtype=mx.int32)
         if all(s.num_in_flight <= 1 for s in sequences):
-            return _padded(known)
+            return self._padded(known)
         # Pieces, not a scatter, which a GPU would have to compile.
         pieces = [
             self._unread_token(s, first) if s.num_in_flight > 1 else known[row : row + 1]
             for row, (s, first) in enumerate(zip(sequences, first_tokens, strict=True))
         ]
-        return _padded(mx.concatenate(pieces))
+        return self._padded(mx.concatenate(pieces))
 
     def _unread_token(self, sequence: Sequence, first: mx.array | None) -> mx.array:
         """The token that the step before drew for a sequence. Shapes: returns (1,)."""
@@ -167,8 +171,7 @@ class DeviceRunner:
         row = self._batch.sequences.index(sequence)
         return self._batch.inputs.tokens[row : row + 1]
 
-
-def _padded(tokens: mx.array) -> mx.array:
-    """Zeros up to the size of a batch's bucket. Shapes: (n,) -> (B,)."""
-    missing = batch_bucket(len(tokens)) - len(tokens)
-    return mx.pad(tokens, (0, missing)) if missing else tokens
+    def _padded(self, tokens: mx.array) -> mx.array:
+        """Zeros up to the size of a batch's bucket. Shapes: (n,) -> (B,)."""
+        missing = batch_bucket(len(tokens), self._smallest_batch) - len(tokens)
+        return mx.pad(tokens, (0, missing)) if missing else tokens

@@ -6,8 +6,7 @@ takes every axis before the last two for a batch of products. So, where a row ha
 - rows become one matrix, and the weights are read once instead of once a row;
 - layers that take the same input (queries, keys and values; gate and up) are one product.
 
-With many rows the weights are unpacked first, where that is faster: on CUDA, where MLX's quantized
-product for many rows also takes most of a minute to compile (docs/architecture.md).
+With many rows the weights may be unpacked first (``unpack_rule``).
 
 Each layer is a subclass of the one it replaces and keeps its parameters, as views of the stacked
 ones. The layer itself is the readable twin.
@@ -20,47 +19,72 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_backends.kernels import host, unpack
+from mlx_backends.models.unpack_rule import VECTOR_ROWS, UnpackRule
 
 _SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 _PARAMETERS = ("weight", "scales", "biases", "bias")
-# Rows from which a dense product pays for unpacking the weights on CUDA.
-CUDA_UNPACKS_FROM = 65
 
 
-def install(model: nn.Module, *, unpacks_from: int | None = None) -> None:
+def install(model: nn.Module, rule: UnpackRule | None = None) -> None:
     """Swap the quantized layers of a model that runs on a GPU; idempotent.
 
     Subclasses of the known layers keep their own ways.
 
     Args:
         model: A loaded model.
-        unpacks_from: Rows from which weights are unpacked before the product; None is never.
+        rule: When weights are unpacked before the product; None is never.
     """
     for module in model.modules():
         for names in _SAME_INPUT:
             layers = [module.get(name) for name in names]
             if _can_stack(layers):
-                _Stack(layers)
+                _Stack(layers, rule)
     module: Any
     for module in model.modules():
         module.__class__ = _REPLACEMENTS.get(type(module), type(module))
         if isinstance(module, DeviceQuantizedLinear):
-            module.unpacks_from = unpacks_from
+            module.rule = rule
+
+
+def compile_products(model: nn.Module, dtype: mx.Dtype) -> None:
+    """Have MLX compile its kernels for some rows, where there is a rule about them."""
+    rule = _rule(model)
+    if rule is not None:
+        rule.compile_products(model, dtype)
+
+
+def smallest_batch(model: nn.Module, dtype: mx.Dtype) -> int:
+    """Rows to which a batch of more than one is best filled up.
+
+    MLX's matrix kernel takes eight rows in a third of the time that its vector kernel needs for
+    four (``bench facts``).
+    """
+    rule = _rule(model)
+    layers = [m for m in model.modules() if isinstance(m, DeviceQuantizedLinear)]
+    if rule is None or any(rule.applies(VECTOR_ROWS, layer, dtype) for layer in layers):
+        return 1
+    return VECTOR_ROWS
+
+
+def _rule(model: nn.Module) -> UnpackRule | None:
+    layers = (m for m in model.modules() if isinstance(m, DeviceQuantizedLinear))
+    first = next(layers, None)
+    return None if first is None else first.rule
 
 
 class DeviceQuantizedLinear(nn.QuantizedLinear):
     """One product for all rows, of unpacked weights where they are many.
 
     Attributes:
-        unpacks_from: As in ``install``.
+        rule: As in ``install``.
     """
 
-    unpacks_from: int | None = None
+    rule: UnpackRule | None = None
 
     def __call__(self, x: mx.array) -> mx.array:
         num_rows = x.size // x.shape[-1]
-        is_many = self.unpacks_from is not None and num_rows >= self.unpacks_from
-        return _as_one_matrix(self._unpacked if is_many else super().__call__, x)
+        unpacks = self.rule is not None and self.rule.applies(num_rows, self, x.dtype)
+        return _as_one_matrix(self._unpacked if unpacks else super().__call__, x)
 
     def _unpacked(self, x: mx.array) -> mx.array:
         weight = _unpacked_weight(self).astype(x.dtype)
@@ -94,11 +118,12 @@ class _Stack:
     The outputs of one input are kept until every layer has taken its own.
     """
 
-    def __init__(self, layers: Sequence[Any]) -> None:
+    def __init__(self, layers: Sequence[Any], rule: UnpackRule | None) -> None:
         whole: Any = DeviceQuantizedLinear.__new__(DeviceQuantizedLinear)
         nn.Module.__init__(whole)
         first = layers[0]
         whole.group_size, whole.bits, whole.mode = first.group_size, first.bits, first.mode
+        whole.rule = rule
         for name in _PARAMETERS:
             if first.get(name) is not None:
                 whole[name] = mx.concatenate([layer[name] for layer in layers])

@@ -15,6 +15,7 @@ from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
 from mlx_backends.kernels.device import keep_compiled_kernels
 from mlx_backends.models import cpu_layers, device_layers, rounded_inputs, safetensors
+from mlx_backends.models.unpack_rule import UnpackRule
 from mlx_backends.sparsity import model_files as sparse_files
 from mlx_backends.sparsity.layers import SparseLinear, unpack_for_cpu
 
@@ -69,8 +70,6 @@ def load_language_model(
     """
     _check_budget(folder, _file_bytes(folder), memory_limit_bytes)
     chosen = pick_device(device)
-    if chosen != mx.Device(mx.cpu):
-        keep_compiled_kernels()
     with use_device(chosen):
         loaded = prepare_model(folder, chosen, dtype)
         _check_budget(folder, loaded.weight_bytes, memory_limit_bytes)
@@ -151,8 +150,8 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
     if is_cpu:
         cpu_layers.install(model)
     else:
-        rows = device_layers.CUDA_UNPACKS_FROM if mx.cuda.is_available() else None
-        device_layers.install(model, unpacks_from=rows)
+        rule = UnpackRule(keep_compiled_kernels()) if mx.cuda.is_available() else None
+        device_layers.install(model, rule)
 
 
 def _unpacked_bytes(model: nn.Module) -> int:

@@ -1,6 +1,7 @@
 """The engine's benchmark: that it measures what its columns say."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ def test_a_seen_prefix_comes_from_the_cache(folder):
 def test_a_system_that_fails_says_why(tmp_path):
     spec = SystemSpec("gone", "mlx-lm", {"device": "cpu"})
     with pytest.raises(EngineError, match="gone: FileNotFoundError"):
-        SystemProcess(spec, tmp_path / "nothing")
+        SystemProcess(spec, tmp_path / "nothing").load()
 
 
 class FakeSystem:
@@ -101,6 +102,7 @@ class FakeSystem:
     def __init__(self, name: str, *, fails: bool) -> None:
         self.name = name
         self.fails = fails
+        self.load_s = 0.0
 
     def generate(self, prompts, num_tokens) -> Run:
         if self.fails:
@@ -110,17 +112,34 @@ class FakeSystem:
 
 def test_a_peer_that_fails_is_left_out_and_named():
     systems: Any = [FakeSystem(engine.OURS, fails=False), FakeSystem("peer", fails=True)]
-    runs, failures = engine._runs(decode(8, 2), 100, systems, 2)
+    lines = []
+    progress = engine.Progress(lines.append)
+    runs, failures = engine._runs(decode(8, 2), 100, systems, 2, progress)
+    assert any("peer failed: out of memory" in line for line in lines)
     assert failures == {"peer": "out of memory"}
     assert {name: len(of_system) for name, of_system in runs.items()} == {engine.OURS: 2}
     results = {name: medians(of_system) for name, of_system in runs.items()}
     assert "peer failed: out of memory" in Comparison("s", "w", results, failures).table()
 
 
-def test_a_failure_of_our_own_is_no_result():
-    systems: Any = [FakeSystem(engine.OURS, fails=True)]
-    with pytest.raises(EngineError, match="out of memory"):
-        engine._runs(decode(8, 2), 100, systems, 1)
+def test_a_failure_of_our_own_leaves_no_comparison():
+    class Failing(FakeSystem):
+        def close(self) -> None:
+            lines.append("closed")
+
+    lines: list[str] = []
+    systems: Any = [Failing(engine.OURS, fails=True)]
+    target = engine.Target("t", Path(), 100)
+    progress = engine.Progress(lines.append)
+    assert list(engine._compare(target, systems, [decode(8, 2)], 1, progress)) == []
+    assert "mlx-backends failed: out of memory" in lines[0]
+    assert lines[-1] == "closed"
+
+
+def test_no_round_begins_after_the_time():
+    systems: Any = [FakeSystem(engine.OURS, fails=False)]
+    progress = engine.Progress(lambda _: None, seconds=0)
+    assert engine._runs(decode(8, 2), 100, systems, 3, progress) == ({engine.OURS: []}, {})
 
 
 def test_facts_are_measured_on_any_device(monkeypatch):

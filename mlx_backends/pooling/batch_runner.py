@@ -20,7 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_backends.config import memory_limit_from_environment
-from mlx_backends.errors import EngineClosedError, EngineError, NumericalError, as_typed
+from mlx_backends.errors import (
+    EngineClosedError,
+    EngineError,
+    MemoryLimitError,
+    NumericalError,
+    as_typed,
+)
 from mlx_backends.pooling.batch_model import BatchModel
 from mlx_backends.pooling.batching import BatchQueue, Call, Delivery, Place
 from mlx_backends.worker import Worker
@@ -160,6 +166,7 @@ class BatchRunner(Generic[Row]):
         try:
             while not result.is_complete:
                 result.put(await deliveries.get())
+                await asyncio.sleep(0)  # a queue that has more would not let a cancellation in
         finally:
             self._drop(call)
         return result.array
@@ -240,12 +247,23 @@ class BatchRunner(Generic[Row]):
         """Build one batch's forward pass; None if that failed, and its calls know."""
         rows = [call.rows[index] for call, index in places]
         try:
+            self._require_room(model, max(map(len, rows)))
             values = model(rows)
         except Exception as error:
             _deliver(places, as_typed(error, f"The {self._noun}"))
             return None
         self._count(rows, model)
         return _Launched(places, values)
+
+    def _require_room(self, model: BatchModel[Row], longest: int) -> None:
+        """Refuse a row whose batch would pass the memory limit."""
+        limit, extra = memory_limit_from_environment(), model.extra_bytes(longest)
+        used = self._worker.memory.used_bytes
+        if limit is not None and extra and used + extra > limit:
+            raise MemoryLimitError(
+                f"A row of {longest:,} tokens needs {extra:,} bytes; models hold {used:,} of the "
+                f"memory limit of {limit:,}. Raise MLX_BACKENDS_MEMORY_LIMIT or lower max_length."
+            )
 
     def _count(self, rows: Sequence[Row], model: BatchModel[Row]) -> None:
         lengths = list(map(len, rows))

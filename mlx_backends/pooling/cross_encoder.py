@@ -47,6 +47,10 @@ class CrossEncoder:
         """Batches that are computed side by side."""
         return self._run.num_streams
 
+    def extra_bytes(self, longest: int) -> int:
+        """As in ``BatchModel``."""
+        return self._run.extra_bytes(longest)
+
     def __call__(self, rows: Sequence[TokenPair]) -> mx.array:
         """Start scoring some pairs.
 

@@ -52,6 +52,10 @@ class Encoder:
         """Batches that are computed side by side."""
         return self._run.num_streams
 
+    def extra_bytes(self, longest: int) -> int:
+        """As in ``BatchModel``."""
+        return self._run.extra_bytes(longest)
+
     def __call__(self, rows: Sequence[Sequence[int]]) -> mx.array:
         """Start embedding the token ids of some texts.
 

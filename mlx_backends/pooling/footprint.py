@@ -11,7 +11,6 @@ from mlx_backends.models import safetensors
 from mlx_backends.models.encoders.encoder import EncoderConfig
 from mlx_backends.models.encoders.loader import GROUP_SIZE
 from mlx_backends.models.loader import pick_device
-from mlx_backends.pooling.batching import BatchLimits
 
 # Arrays of a layer that are alive at once, in the widths of the hidden state, of the feed-forward
 # layer and of the scores; on a CPU GELU and softmax are several operations.
@@ -37,15 +36,19 @@ def weight_bytes(folder: Path, config: EmbedderConfig | RerankerConfig) -> int:
     return round(sum(t.num_items * width if t.is_float else t.num_bytes for t in tensors))
 
 
-def batch_bytes(config: EncoderConfig, limits: BatchLimits, max_length: int) -> int:
-    """Most bytes of one batch's arrays, in float32; those of other layers are freed."""
+def batch_bytes(config: EncoderConfig, num_tokens: int, longest: int) -> int:
+    """Most bytes of one batch's arrays, in float32; those of other layers are freed.
+
+    Args:
+        config: Shape of the encoder.
+        num_tokens: Tokens of the batch, padding included.
+        longest: Length of its rows.
+    """
     shape: Any = getattr(config, "args", config)
-    rows = max(limits.max_tokens, max_length)
-    longest = min(max_length, rows)
     floats = (
-        _HIDDEN_ARRAYS * rows * shape.hidden_size
-        + _INNER_ARRAYS * rows * shape.intermediate_size
-        + _SCORE_ARRAYS * rows * longest * shape.num_attention_heads
+        _HIDDEN_ARRAYS * num_tokens * shape.hidden_size
+        + _INNER_ARRAYS * num_tokens * shape.intermediate_size
+        + _SCORE_ARRAYS * num_tokens * longest * shape.num_attention_heads
     )
     return 4 * floats
 

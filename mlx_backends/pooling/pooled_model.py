@@ -128,8 +128,9 @@ class PooledModel(ABC, Generic[Config, Described, Tokens, Row]):
             MemoryLimitError: Weights and batches need more than is left.
         """
         described, device = self._description, pick_device(self.config.device)
-        limits = limits_of(device, self.config)
-        batch = batch_bytes(described.architecture.config, limits, self.max_length)
+        tokens = limits_of(device, self.config).max_tokens
+        longest = min(self.max_length, tokens)  # a longer row is counted when it comes
+        batch = batch_bytes(described.architecture.config, tokens, longest)
         needed = weight_bytes(described.folder, self.config) + max_launched(device) * batch
         require_room(self.model_name, needed, left)
         return self._load(needed)

@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlx_backends.errors import EngineError, NumericalError
+from mlx_backends.errors import EngineError, MemoryLimitError, NumericalError
 from mlx_backends.pooling.batch_runner import BatchRunner
 from mlx_backends.pooling.batching import BatchLimits
 
@@ -20,6 +20,9 @@ class SumModel:
         self.num_streams = 1
         self.memory_bytes = 1
         self.batches: list[list[list[int]]] = []
+
+    def extra_bytes(self, longest):
+        return 10**9 if longest > self.limits.max_tokens else 0
 
     def __call__(self, rows):
         self.batches.append(list(rows))
@@ -104,6 +107,13 @@ async def test_batches_side_by_side_keep_their_order(runner, model):
     results = await asyncio.gather(*(runner.arun(rows, ()) for _ in range(2)))
     for result in results:
         assert result.tolist() == [float(sum(row)) if row != [0] else 0 for row in rows]
+
+
+def test_a_row_that_passes_the_memory_limit_is_refused_alone(runner, monkeypatch):
+    monkeypatch.setenv("MLX_BACKENDS_MEMORY_LIMIT", "1MB")
+    with pytest.raises(MemoryLimitError, match="A row of 101 tokens"):
+        runner.run([[1] * 101], ())
+    assert runner.run([[1] * 100], ()).tolist() == [100.0]
 
 
 def test_padding_is_reported(runner):

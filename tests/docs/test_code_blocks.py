@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlx_backends import bundled, registry
+import mlx_backends
+from mlx_backends import bundled, kernels, quantization, registry, sparsity
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,3 +50,21 @@ def test_links_between_pages_lead_somewhere():
 def test_every_page_is_in_the_table_of_contents():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert [p.name for p in PAGES[1:] if p.name not in nav] == []
+
+
+def test_every_public_name_has_its_module_in_the_reference():
+    reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    modules = {f"mlx_backends.{module}" for module in mlx_backends._HOME.values()}
+    for package in (kernels.shaders, quantization, sparsity):
+        public = [getattr(package, name) for name in package.__all__]
+        # Some are values, which do not know where they come from.
+        modules |= {value.__module__ for value in public if hasattr(value, "__module__")}
+    described = {line.removeprefix("::: ") for line in reference.splitlines()}
+    assert {name for name in modules if name.startswith("mlx_backends")} - described == set()
+
+
+def test_every_error_is_explained():
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    bases = {"MLXBackendsError", "ModelError", "EngineError", "ShaderError"}
+    names = {name for name in mlx_backends.__all__ if name.endswith("Error")} - bases
+    assert {name for name in names if f"`{name}`" not in page} == set()

@@ -57,7 +57,7 @@ def load(source: str) -> ctypes.CDLL:
     """
     compiler = _require_compiler()
     headers = _header_folder()
-    flags = _FLAGS + (_GNU_FLAGS if Path(compiler).name == "g++" else [])
+    flags = _FLAGS + (_GNU_FLAGS if _is_gnu(compiler) else [])
     stamp = "\0".join([source, compiler, *flags, headers.name])
     program = headers.parent / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.so"
     if not program.is_file():
@@ -72,7 +72,7 @@ def user_program(source: str) -> Path:
         EmulationError: There is no compiler, or it refuses the text.
     """
     compiler = _require_compiler()
-    is_gnu = Path(compiler).name == "g++"
+    is_gnu = _is_gnu(compiler)
     headers = _header_folder()
     flags = _USER_FLAGS + (_USER_GNU_FLAGS if is_gnu else [])
     stamp = "\0".join([source, compiler, *flags, headers.name])
@@ -89,6 +89,15 @@ def _require_compiler() -> str:
     if compiler is None:
         raise EmulationError("The emulator needs a C++ compiler: install g++ or clang++.")
     return compiler
+
+
+@cache
+def _is_gnu(compiler: str) -> bool:
+    """Whether a compiler is GCC; on macOS ``g++`` is clang."""
+    said = subprocess.run(
+        [compiler, "--version"], capture_output=True, text=True, check=False, timeout=30
+    )
+    return "Free Software Foundation" in said.stdout
 
 
 @cache

@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from typing import Any
 
 import mlx.core as mx
+from safetensors import SafetensorError, safe_open
 
 from mlx_backends.errors import ConfigError, ModelLoadError
 from mlx_backends.sparsity.format import Format
@@ -34,11 +35,13 @@ def load(path: str | PathLike[str], classes: Mapping[str, Any]) -> tuple[Format,
         return stored, bool(facts["is_transposed"])
     except KeyError as error:
         raise ModelLoadError(f"{name} holds no sparse array: {error} is missing.") from error
-    except (ConfigError, RuntimeError, TypeError, ValueError) as error:
+    except (ConfigError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         raise ModelLoadError(f"{name} holds no sparse array: {error!s:.500}") from error
 
 
 def _read(name: str) -> tuple[dict[str, mx.array], Mapping[str, Any]]:
+    with safe_open(name, "numpy"):
+        pass  # checks the header, which MLX does not
     loaded: Any = mx.load(name, return_metadata=True)
     arrays, metadata = loaded
     mx.eval(arrays)

@@ -1,5 +1,7 @@
 """Sparse arrays against SciPy and against their own dense forms."""
 
+import json
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -202,6 +204,18 @@ def test_a_file_with_wrong_arrays_is_refused(tmp_path, name, change):
     mx.save_safetensors(str(tmp_path / "c.safetensors"), arrays)
     with pytest.raises(ModelLoadError, match="is missing"):
         SparseArray.load(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("shape", [[-4, -8], [4, 9]])
+def test_a_file_with_a_false_header_is_refused(tmp_path, shape):
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, 128]}
+    header = json.dumps({"values": entry}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(128))
+    with pytest.raises(ModelLoadError, match="holds no sparse array"):
+        SparseArray.load(path)
+    with pytest.raises(ModelLoadError, match="holds no sparse array"):
+        SparseArray.load(tmp_path / "missing.safetensors")
 
 
 @pytest.mark.parametrize(

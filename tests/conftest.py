@@ -131,6 +131,26 @@ def event_loop_of_blocking_calls(request: pytest.FixtureRequest) -> Iterator[Non
 
 
 @pytest.fixture
+def hold_until_submitted():
+    """Function that keeps an engine from its next step until so many more requests are in.
+
+    What it does with them then does not depend on how fast the machine submits.
+    """
+    from mlx_backends.worker import shared_worker
+
+    def hold(engine, count: int) -> None:
+        goal, deadline = engine.stats().submitted + count, time.monotonic() + 60
+
+        def wait() -> None:
+            while engine.stats().submitted < goal and time.monotonic() < deadline:
+                time.sleep(0.001)
+
+        shared_worker().post(wait)
+
+    return hold
+
+
+@pytest.fixture
 def worst_loop_gap():
     """Function that runs work on the loop and returns the longest pause between two ticks, in s.
 

@@ -72,6 +72,7 @@ def test_a_variant_that_cannot_be_made_is_a_row_that_says_so():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)
 def test_every_technique_on_the_bundled_model(tmp_path):
     path = tmp_path / "techniques.json"
     model = str(bundled.path("lm"))

@@ -6,8 +6,13 @@ import mlx.core as mx
 import pytest
 
 from mlx_backends import kernels
-from mlx_backends.errors import ShaderMismatchError, ShaderSyntaxError
-from mlx_backends.kernels import compile_shader, emulator, launch, shader
+from mlx_backends.errors import (
+    ConfigError,
+    ShaderArgumentError,
+    ShaderMismatchError,
+    ShaderSyntaxError,
+)
+from mlx_backends.kernels import compile_shader, emulator, launch, shader, shaders
 
 from .shader_cases import ADD, HELPERS, cases, random
 
@@ -81,3 +86,21 @@ def test_the_decorator_says_where_a_kernel_differs(monkeypatch):
     monkeypatch.setenv("MLX_BACKENDS_DEBUG", "1")
     with pytest.raises(ShaderMismatchError, match=r"in 1 of 5 .* index 3: 9.0 instead of 2.0"):
         add_arrays(mx.ones(5), mx.ones(5))
+
+
+def test_the_same_text_is_read_once():
+    assert compile_shader(ADD) is compile_shader(ADD)
+    assert compile_shader(ADD) is not compile_shader(ADD + "\n")
+
+
+def test_the_emulator_under_mx_compile_says_so(emulated):
+    kernel = compile_shader(ADD)
+    run = mx.compile(lambda x: launch(kernel, 4, [x, x], [(4,)])[0])
+    with pytest.raises(ShaderArgumentError, match=r"works neither under mx\.compile"):
+        run(mx.ones(4))
+
+
+def test_a_missing_compiler_is_said(emulated, monkeypatch):
+    monkeypatch.setattr(shaders.emulated, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="install g\\+\\+"):
+        launch(compile_shader(ADD), 4, [mx.ones(4), mx.ones(4)], [(4,)])

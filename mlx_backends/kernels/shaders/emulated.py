@@ -9,14 +9,19 @@ import mmap
 import re
 import subprocess
 import tempfile
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from mlx_backends.errors import ShaderFaultError, ShaderSyntaxError
-from mlx_backends.kernels.emulator import EmulationError, Schedule
+from mlx_backends.errors import (
+    ConfigError,
+    ShaderArgumentError,
+    ShaderFaultError,
+    ShaderSyntaxError,
+)
+from mlx_backends.kernels.emulator import EmulationError, Schedule, is_available
 from mlx_backends.kernels.emulator.compiler import user_program
 from mlx_backends.kernels.shaders.plan import LaunchPlan
 from mlx_backends.kernels.shaders.signature import POSITIONS, Buffer, Signature
@@ -41,11 +46,16 @@ def run(
     """Run a launch on this machine's processor.
 
     Raises:
-        ShaderSyntaxError: The C++ compiler refuses the text.
+        ConfigError: There is no C++ compiler.
+        ShaderSyntaxError: It refuses the text.
         ShaderFaultError: The kernel did what a GPU does not allow, crashed, or used up its time.
     """
+    if not is_available():
+        raise ConfigError(
+            "Shaders need Metal, CUDA, or a C++ compiler for the emulator: install g++ or clang++."
+        )
     program = _program(signature)
-    mx.eval(plan.inputs)
+    _evaluate(plan)
     offsets, size = _layout(plan)
     with tempfile.TemporaryFile(prefix="mlx-backends-shader-") as file:
         file.truncate(size)
@@ -69,7 +79,17 @@ def run(
             ]
 
 
-@cache
+def _evaluate(plan: LaunchPlan) -> None:
+    try:
+        mx.eval(plan.inputs)
+    except (RuntimeError, ValueError) as error:
+        raise ShaderArgumentError(
+            f"an input cannot be computed here: {error!s:.300}. The emulator needs its inputs at "
+            "once, so it works neither under mx.compile nor on another thread's lazy arrays"
+        ) from error
+
+
+@lru_cache(maxsize=256)
 def program_text(signature: Signature) -> str:
     """The C++ program of a kernel function."""
     file = f"{signature.name}.metal"

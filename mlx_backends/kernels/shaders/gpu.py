@@ -8,7 +8,7 @@ before the function becomes MLX's header. ``#line`` keeps the user's lines in co
 import hashlib
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal
 
 import mlx.core as mx
@@ -64,7 +64,7 @@ class _Compiled:
         self.has_run = False
 
 
-@cache
+@lru_cache(maxsize=256)
 def _compiled(signature: Signature, gpu: Gpu) -> _Compiled:
     header, source = texts(signature, gpu)
     # MLX's CUDA backend keeps compiled programs on disk by their name alone.

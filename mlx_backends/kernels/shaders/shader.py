@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import mlx.core as mx
@@ -54,6 +55,14 @@ def compile_shader(source: str, name: str | None = None) -> Shader:
     """
     if not isinstance(source, str):
         raise ShaderSyntaxError(f"the source is text; got {type(source).__name__}")
+    if not isinstance(name, str | None):
+        raise ShaderSyntaxError(f"the name is text; got {type(name).__name__}")
+    return _read(source, name)
+
+
+@lru_cache(maxsize=256)
+def _read(source: str, name: str | None) -> Shader:
+    """``compile_shader``, once for each text: functions may ask for their kernel at every call."""
     size = len(source.encode("utf-8", "surrogatepass"))
     if size > MAX_SOURCE_BYTES or not source.isascii():
         raise ShaderSyntaxError(
@@ -100,6 +109,7 @@ def launch(
     Raises:
         ShaderArgumentError: The arguments do not fit the signature.
         ShaderSyntaxError: The compiler refuses the text; says the line.
+        ConfigError: There is neither a GPU nor a C++ compiler.
         ShaderFaultError: On the emulator: an access out of bounds, a race, a divergent barrier, a
             crash, or a loop without an end; says the element or the thread.
     """

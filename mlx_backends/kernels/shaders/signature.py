@@ -113,9 +113,9 @@ class Position:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Signature:
-    """A kernel function taken apart.
+    """A kernel function taken apart. One is itself only, so that it is a cheap key of a cache.
 
     Attributes:
         name: Of the function.

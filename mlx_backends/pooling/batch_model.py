@@ -14,7 +14,7 @@ from mlx_backends import fast_blas
 from mlx_backends.config import EmbedderConfig, RerankerConfig
 from mlx_backends.models import cpu_layers
 from mlx_backends.models.encoders.encoder import EncoderConfig
-from mlx_backends.pooling.batching import BatchLimits, check_ids, pad, token_mask
+from mlx_backends.pooling.batching import BatchLimits, TokenRow, check_ids, pad, token_mask
 from mlx_backends.pooling.footprint import batch_bytes
 
 Row_contra = TypeVar("Row_contra", bound=Sized, contravariant=True)
@@ -102,7 +102,7 @@ class PaddedForward:
         return batch_bytes(self._config, longest, longest)
 
     def __call__(
-        self, rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
+        self, rows: Sequence[TokenRow], segments: Sequence[TokenRow] | None = None
     ) -> mx.array:
         """Start a forward pass.
 

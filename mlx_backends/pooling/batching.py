@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mlx_backends.errors import ModelLoadError
 
 Row = TypeVar("Row", bound=Sized)
+TokenRow = Sequence[int] | NDArray[np.int32]
 # What a call is told: positions of its rows and their results, or why there are none.
 Delivery = tuple[list[int], NDArray[np.float32]] | Exception
 
@@ -141,7 +142,7 @@ class BatchQueue(Generic[Row]):
 
 
 def pad(
-    sequences: Sequence[Sequence[int]], *, width: int | None = None, height: int | None = None
+    sequences: Sequence[TokenRow], *, width: int | None = None, height: int | None = None
 ) -> NDArray[np.int32]:
     """Stack token ids, padded with zeros on the right.
 

@@ -15,7 +15,7 @@ from mlx_backends.pooling.batch_runner import OnProgress
 from mlx_backends.pooling.description import EncoderDescription, TextKind, read_description
 from mlx_backends.pooling.encoder import Encoder
 from mlx_backends.pooling.pooled_model import PooledModel, require_texts
-from mlx_backends.pooling.tokenizer import TextTokenizer, TokenizedText
+from mlx_backends.pooling.tokenizer import TextTokenizer, TokenIds, TokenizedText
 from mlx_backends.pooling.vectors import (
     Precision,
     as_precision,
@@ -43,7 +43,7 @@ class Embedded:
     is_truncated: NDArray[np.bool_]
 
 
-class Embedder(PooledModel[EmbedderConfig, EncoderDescription, TextTokenizer, list[int]]):
+class Embedder(PooledModel[EmbedderConfig, EncoderDescription, TextTokenizer, TokenIds]):
     """Embeds texts with one model. All methods may be called from any thread.
 
     Nothing is read in the constructor. Properties and ``count`` read the model's small files at
@@ -197,5 +197,5 @@ class Embedder(PooledModel[EmbedderConfig, EncoderDescription, TextTokenizer, li
             )
 
 
-def _rows(tokenized: Sequence[TokenizedText]) -> list[list[int]]:
+def _rows(tokenized: Sequence[TokenizedText]) -> list[TokenIds]:
     return [window for text in tokenized for window in text.windows]

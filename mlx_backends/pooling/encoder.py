@@ -9,6 +9,7 @@ from mlx_backends.models.encoders.loader import load_encoder
 from mlx_backends.models.loader import use_device
 from mlx_backends.pooling import pool
 from mlx_backends.pooling.batch_model import PaddedForward, limits_of
+from mlx_backends.pooling.batching import TokenRow
 from mlx_backends.pooling.dense import load_dense
 from mlx_backends.pooling.description import EncoderDescription
 
@@ -56,7 +57,7 @@ class Encoder:
         """As in ``BatchModel``."""
         return self._run.extra_bytes(longest)
 
-    def __call__(self, rows: Sequence[Sequence[int]]) -> mx.array:
+    def __call__(self, rows: Sequence[TokenRow]) -> mx.array:
         """Start embedding the token ids of some texts.
 
         Shapes: returns (len(rows), D) in float32.

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from mlx_backends.config import OnOverflow
 from mlx_backends.errors import ModelLoadError, RequestError
 from mlx_backends.text.native import panics_as_errors, refusals_as_request_errors
 
+TokenIds = NDArray[np.int32]
 # Encodings carry far more than ids; taking this many at a time bounds the memory.
 _TEXTS_AT_ONCE = 1_024
 # Neighbouring windows of a long text share an eighth, so that no sentence is only ever cut.
@@ -30,7 +33,7 @@ class TokenizedText:
         is_truncated: Whether the end of the text was dropped.
     """
 
-    windows: list[list[int]]
+    windows: list[TokenIds]
     weights: list[int]
     is_truncated: bool = False
 
@@ -89,7 +92,7 @@ class TextTokenizer:
             return self._windows(encoding, room)
         encoding.truncate(room)
         count = len(encoding)
-        return TokenizedText([self._tokenizer.post_process(encoding).ids], [count], is_long)
+        return TokenizedText([self._row(encoding)], [count], is_long)
 
     def _windows(self, encoding: Encoding, room: int) -> TokenizedText:
         """A long text as rows of the full length, which overlap; the last may be shorter."""
@@ -97,7 +100,11 @@ class TextTokenizer:
         encoding.truncate(room, stride=overlap)
         parts = [encoding, *encoding.overflowing]
         weights = [len(part) - (overlap if number else 0) for number, part in enumerate(parts)]
-        return TokenizedText([self._tokenizer.post_process(p).ids for p in parts], weights)
+        return TokenizedText([self._row(part) for part in parts], weights)
+
+    def _row(self, encoding: Encoding) -> TokenIds:
+        """Token ids with special tokens; an array, as a list of integers is nine times as large."""
+        return np.array(self._tokenizer.post_process(encoding).ids, np.int32)
 
 
 def encode_plain(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[Encoding]:

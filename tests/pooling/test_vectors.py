@@ -35,7 +35,7 @@ def test_a_long_text_is_the_mean_of_its_windows(encoder, make_embedder):
 def test_windows_hold_every_token_of_the_text(encoder, make_embedder):
     embedder = make_embedder(encoder.folder, on_overflow="mean", max_length=10)
     rows = embedder._tokenizer.encode([LONG])[0]
-    plain = [row[1:-1] for row in rows.windows]
+    plain = [row[1:-1].tolist() for row in rows.windows]
     joined = plain[0] + [token for row in plain[1:] for token in row[1:]]
     assert joined == encoder.tokenizer.encode(LONG, add_special_tokens=False).ids[:8] + joined[8:]
     assert len(joined) == len(LONG.split())

@@ -11,6 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_backends.bench import llama_cpp
 from mlx_backends.bench.process import SystemProcess, SystemSpec
 from mlx_backends.bench.random_model import SHAPES, Shape, make_model
 from mlx_backends.bench.record import Comparison
@@ -131,7 +132,7 @@ def measure(options: Options, progress: Progress) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory(prefix="mlx-backends-bench-") as scratch, ExitStack() as stack:
         # All at once: their imports take longer than some of what is measured.
         targets = [
-            (target, _start(specs, target.folder, stack))
+            (target, _start([*specs, *_llama_cpp(target, is_gpu)], target.folder, stack))
             for target in _targets(suite, options, Path(scratch))
         ]
         for target, systems in targets:
@@ -181,6 +182,15 @@ def _systems(is_gpu: bool, device: Device) -> list[SystemSpec]:
     with_openblas = SystemSpec("mlx-lm with OpenBLAS", "mlx-lm", options, uses_few_rows=False)
     with_ours = SystemSpec("mlx-lm with our BLAS shim", "mlx-lm", options)
     return [ours, installed, with_openblas, with_ours]
+
+
+def _llama_cpp(target: Target, is_gpu: bool) -> list[SystemSpec]:
+    if is_gpu or target.shape is None or not llama_cpp.can_serve(target.shape):
+        return []
+    return [
+        SystemSpec(f"llama.cpp {name}", "llama.cpp", {"is_quantized": is_quantized})
+        for name, is_quantized in (("f32", False), ("q8_0", True))
+    ]
 
 
 def _compare(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlx_backends.bench.llama_cpp import LlamaCpp
 from mlx_backends.bench.run import Run, Timing
 from mlx_backends.config import CacheConfig, Device, EngineConfig
 from mlx_backends.core import SamplingParams
@@ -100,7 +101,9 @@ class MLXLM:
 
 
 def make_system(kind: str, folder: Path, options: Mapping[str, Any]) -> System:
-    """The system of a kind: ``mlx-backends`` or ``mlx-lm``."""
+    """The system of a kind: ``mlx-backends``, ``mlx-lm`` or ``llama.cpp``."""
+    if kind == "llama.cpp":
+        return LlamaCpp(folder, **options)
     device = options["device"]
     if kind == "mlx-lm":
         return MLXLM(folder, device)

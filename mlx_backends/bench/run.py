@@ -22,7 +22,8 @@ class Run:
     Attributes:
         timings: One for each request.
         prompt_tokens: Of all requests together.
-        peak_memory_bytes: Highest memory of MLX during the run, weights and caches included.
+        peak_memory_bytes: Highest memory of MLX during the run, weights and caches included; 0 if
+            the system does not run on MLX.
         details: What only this system can tell.
     """
 
@@ -44,7 +45,11 @@ class Run:
             "decode of a stream, tokens/s": decoded / decoding_s if decoding_s else 0.0,
             "all tokens out, tokens/s": sum(t.num_tokens for t in self.timings) / total_s,
             "whole job, s": total_s,
-            "peak memory, GiB": self.peak_memory_bytes / 2**30,
+            **(
+                {"peak memory, GiB": self.peak_memory_bytes / 2**30}
+                if self.peak_memory_bytes
+                else {}
+            ),
             **self.details,
         }
 

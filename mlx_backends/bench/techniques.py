@@ -280,7 +280,8 @@ def _kernels(bench: Bench) -> Iterator[Row]:
     with bench.engine(bench.folder) as engine:
         yield Row("custom kernels", f"this engine: {ours}", bench.speed_of(engine))
     with _default_device(is_gpu):
-        yield Row("custom kernels", "the same weights in mlx-lm's own loop", _mlx_lm(bench))
+        figures = _mlx_lm(bench, None if is_gpu else mx.float32)
+    yield Row("custom kernels", "the same weights in mlx-lm's own loop", figures)
 
 
 @contextmanager
@@ -293,11 +294,13 @@ def _default_device(is_gpu: bool) -> Iterator[None]:
         mx.set_default_device(before)
 
 
-def _mlx_lm(bench: Bench) -> dict[str, float]:
-    """mlx-lm's ``generate_step`` on the plain model, as ``bench engine`` runs it."""
+def _mlx_lm(bench: Bench, dtype: mx.Dtype | None) -> dict[str, float]:
+    """mlx-lm's ``generate_step`` on the plain model, in the type that the engine runs it in."""
     from mlx_lm.generate import generate_step
 
     model, _ = read_model(bench.folder)
+    if dtype is not None:
+        model.set_dtype(dtype)
     mx.eval(model.parameters())
     prefills, decodes = [], []
     for _ in range(bench.options.rounds + 1):

@@ -10,7 +10,11 @@ from mlx_backends.kernels import compile_shader, emulator, launch
 
 from .malformed_shaders import COMPILED, COPY, READ, RUN, Mistake, kernel
 
-pytestmark = pytest.mark.skipif(not emulator.is_available(), reason="needs a C++ compiler")
+# On the emulator only: a GPU cannot be stopped, and nothing protects its memory.
+pytestmark = [
+    pytest.mark.skipif(not emulator.is_available(), reason="needs a C++ compiler"),
+    pytest.mark.usefixtures("emulated"),
+]
 # Processor time and the machine's load differ: this is for what hangs.
 LIMIT_S = 10
 IN_EVERY_RUN = {

@@ -183,12 +183,9 @@ class Documentation:
         for some in (items, misses):
             rng.shuffle(some)
             some.sort(key=lambda item: item.question == searched)
-        kept = rng.choice((0, 1, 1, 2, _MOST_MISSES))
         is_missing = any(item.question == searched for item in misses)
-        return Context(
-            [*passages, *others],
-            items + misses[len(misses) - min(len(misses), max(kept, is_missing)) :],
-        )
+        kept = max(rng.choice((0, 1, 1, 2, _MOST_MISSES)), is_missing)
+        return Context([*passages, *others], items + (misses[-kept:] if kept else []))
 
     def _retrieved(self, page: _Page, count: int) -> tuple[list[int], str]:
         """Choose chunks: mostly what a search for a question finds, now and then without its answer."""

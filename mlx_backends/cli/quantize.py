@@ -9,6 +9,7 @@ from mlx_backends.cli._console import progress_bar, reports_errors
 from mlx_backends.cli._quantization_report import write_report
 from mlx_backends.errors import ConfigError
 from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.training_config import TrainingConfig
 
 
 @reports_errors
@@ -34,6 +35,17 @@ def quantize(
         typer.Option(help="Text, or JSON lines with 'text' or 'messages', like the model's use."),
     ] = None,
     observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "minmax",
+    steps: Annotated[int, typer.Option(help="With qat: steps of training.")] = 200,
+    learning_rate: Annotated[float, typer.Option(help="With qat: its peak.")] = 2e-4,
+    batch_size: Annotated[int, typer.Option(help="With qat: rows of 512 tokens a step.")] = 8,
+    loss: Annotated[str, typer.Option(help="With qat: distillation or data.")] = "distillation",
+    scope: Annotated[str, typer.Option(help="With qat: full or lora.")] = "full",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="With qat: file to save to and go on from.")
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="With qat: less memory, more time.")
+    ] = False,
     dequantize: Annotated[
         bool, typer.Option("--dequantize", help="Unpack a quantized model first.")
     ] = False,
@@ -60,8 +72,18 @@ def quantize(
         return
     if out is None:
         raise ConfigError("--out FOLDER says where the quantized model goes.")
+    training = {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "loss": loss,
+        "scope": scope,
+        "checkpoint": checkpoint,
+        "gradient_checkpointing": gradient_checkpointing,
+    }
     config = QuantizationConfig.from_dict(
         {
+            "training": TrainingConfig(**training),
             "method": method,
             "weight_bits": bits,
             "algorithm": algorithm,

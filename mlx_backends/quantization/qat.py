@@ -80,11 +80,13 @@ def train(
             optimizer.learning_rate = settings.rate_at(index)
             trained, loss = step(trained, batch_of(index))
             mx.async_eval(trained, optimizer.state, loss)
-            if (index + 1) % _LOSS_EVERY == 0 or index + 1 == settings.steps:
+            is_last = index + 1 == settings.steps
+            if (index + 1) % _LOSS_EVERY == 0 or is_last:
                 losses.append(_finite(loss, index))
                 if on_step:
                     on_step(index + 1, settings.steps, losses[-1])
-            if (index + 1) % settings.checkpoint_every == 0 and settings.checkpoint_path:
+            is_due = is_last or (index + 1) % settings.checkpoint_every == 0
+            if is_due and settings.checkpoint_path:
                 checkpoint.save(settings.checkpoint_path, index + 1, trained, optimizer)
     grids.pack(model, weights.exact(trained), trained)
     mx.eval(model.parameters())

@@ -26,7 +26,7 @@ class TrainingConfig:
         lora_rank: Of these additions.
         gradient_checkpointing: Compute each layer twice instead of keeping what is inside.
         checkpoint: File that the state is saved to, and taken up from if it is there.
-        checkpoint_every: Steps between two saves.
+        checkpoint_every: Steps between two saves; one more follows the last step.
         seed: Of the order of the data.
 
     Raises:

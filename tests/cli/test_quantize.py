@@ -45,6 +45,20 @@ def test_calibration_files(run, tiny_folder, tmp_path):
     assert "line 1" in bad.stderr
 
 
+def test_training_goes_on_from_its_checkpoint(run, tiny_folder, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(f"w{i % 1000}" for i in range(1_100)))
+    options = ("--method", "qat", "--bits", 2, "--calibration", text, "--batch-size", 1)
+    state = ("--checkpoint", tmp_path / "state.safetensors")
+    first = run("quantize", tiny_folder, *options, *state, "--steps", 2, "--out", tmp_path / "a")
+    assert first.exit_code == 0, first.stderr
+    assert (tmp_path / "state.safetensors").exists()
+    again = run("quantize", tiny_folder, *options, *state, "--steps", 2, "--out", tmp_path / "b")
+    assert again.exit_code == 0
+    a, b = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
+    assert a == b
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -24,37 +24,15 @@ from mlx_backends.errors import (
     EngineClosedError,
     EngineError,
     MemoryLimitError,
-    NumericalError,
     as_typed,
 )
 from mlx_backends.pooling.batch_model import BatchModel
-from mlx_backends.pooling.batching import BatchQueue, Call, Delivery, Place
+from mlx_backends.pooling.batching import BatchQueue, Call, Delivery, Place, deliver
+from mlx_backends.pooling.row_results import OnProgress, RowResults
+from mlx_backends.pooling.stats import PoolingStats
 from mlx_backends.worker import Worker
 
 Row = TypeVar("Row", bound=Sized)
-OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class PoolingStats:
-    """What a runner did so far.
-
-    Attributes:
-        rows: Texts, windows of texts or pairs.
-        batches: Forward passes.
-        tokens: Tokens of the rows.
-        padded_tokens: Tokens of the batches, padding included.
-    """
-
-    rows: int = 0
-    batches: int = 0
-    tokens: int = 0
-    padded_tokens: int = 0
-
-    @property
-    def padding_waste(self) -> float:
-        """Share of the computed tokens that were padding; 0 before the first batch."""
-        return 1 - self.tokens / self.padded_tokens if self.padded_tokens else 0.0
 
 
 class BatchRunner(Generic[Row]):
@@ -134,7 +112,7 @@ class BatchRunner(Generic[Row]):
             ForkedProcessError: The process was forked after the worker was made.
             ModelError: The model cannot be loaded or run.
         """
-        result = _Result(len(rows), shape, self._output, on_progress)
+        result = RowResults(len(rows), shape, self._output, on_progress)
         deliveries: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         call = Call(rows, deliveries.put)
         self._enqueue(call)
@@ -153,15 +131,15 @@ class BatchRunner(Generic[Row]):
         on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
         """As ``run``, without blocking the event loop; cancelling stops before the next batch."""
-        result = _Result(len(rows), shape, self._output, on_progress)
+        result = RowResults(len(rows), shape, self._output, on_progress)
         deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def deliver(delivery: Delivery) -> None:
+        def hand_over(delivery: Delivery) -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed, nobody waits
                 loop.call_soon_threadsafe(deliveries.put_nowait, delivery)
 
-        call = Call(rows, deliver)
+        call = Call(rows, hand_over)
         self._enqueue(call)
         try:
             while not result.is_complete:
@@ -239,7 +217,7 @@ class BatchRunner(Generic[Row]):
             mx.async_eval(*[one.values for one in launched])
         except Exception as error:
             for one in launched:
-                _deliver(one.places, as_typed(error, f"The {self._noun}"))
+                deliver(one.places, as_typed(error, f"The {self._noun}"))
         else:
             self._launched += launched
 
@@ -250,7 +228,7 @@ class BatchRunner(Generic[Row]):
             self._require_room(model, max(map(len, rows)))
             values = model(rows)
         except Exception as error:
-            _deliver(places, as_typed(error, f"The {self._noun}"))
+            deliver(places, as_typed(error, f"The {self._noun}"))
             return None
         self._count(rows, model)
         return _Launched(places, values)
@@ -285,9 +263,9 @@ class BatchRunner(Generic[Row]):
         try:
             values = np.array(launched.values)
         except Exception as error:
-            _deliver(launched.places, as_typed(error, f"The {self._noun}"))
+            deliver(launched.places, as_typed(error, f"The {self._noun}"))
         else:
-            _deliver(launched.places, values)
+            deliver(launched.places, values)
 
     def _fail_all(self, error: Exception) -> None:
         with self._lock:
@@ -319,50 +297,3 @@ class _Launched(Generic[Row]):
 
     places: list[Place[Row]]
     values: mx.array
-
-
-def _deliver(
-    places: Sequence[tuple[Call[Row], int]], outcome: NDArray[np.float32] | Exception
-) -> None:
-    """Tell every call of a batch about its own rows."""
-    calls: dict[Call[Row], list[int]] = {}
-    for position, (call, _) in enumerate(places):
-        calls.setdefault(call, []).append(position)
-    for call, positions in calls.items():
-        if isinstance(outcome, Exception):
-            call.deliver(outcome)
-        else:
-            call.deliver(([places[p][1] for p in positions], outcome[positions]))
-
-
-class _Result:
-    """Entries in the order of the rows, filled batch by batch."""
-
-    def __init__(
-        self, num_rows: int, shape: tuple[int, ...], output: str, on_progress: OnProgress | None
-    ) -> None:
-        self.array = np.empty((num_rows, *shape), np.float32)
-        self._output = output
-        self._num_done = 0
-        self._on_progress = on_progress
-
-    @property
-    def is_complete(self) -> bool:
-        return self._num_done == len(self.array)
-
-    def put(self, delivery: Delivery) -> None:
-        """Take in a batch's entries, or raise what ended it."""
-        if isinstance(delivery, Exception):
-            raise delivery
-        indexes, values = delivery
-        finite = np.isfinite(values).reshape(len(indexes), -1).all(axis=1)
-        if not finite.all():
-            index = indexes[int(np.argmin(finite))]
-            raise NumericalError(
-                f"The {self._output}[{index}] has NaN or infinite entries. The weights may be "
-                "damaged, or their type too narrow: try dtype='float32'."
-            )
-        self.array[indexes] = values
-        self._num_done += len(indexes)
-        if self._on_progress is not None:
-            self._on_progress(self._num_done, len(self.array))

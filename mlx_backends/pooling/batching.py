@@ -141,6 +141,20 @@ class BatchQueue(Generic[Row]):
         return None
 
 
+def deliver(
+    places: Sequence[tuple[Call[Row], int]], outcome: NDArray[np.float32] | Exception
+) -> None:
+    """Tell every call of a batch about its own rows."""
+    calls: dict[Call[Row], list[int]] = {}
+    for position, (call, _) in enumerate(places):
+        calls.setdefault(call, []).append(position)
+    for call, positions in calls.items():
+        if isinstance(outcome, Exception):
+            call.deliver(outcome)
+        else:
+            call.deliver(([places[p][1] for p in positions], outcome[positions]))
+
+
 def pad(
     sequences: Sequence[TokenRow], *, width: int | None = None, height: int | None = None
 ) -> NDArray[np.int32]:

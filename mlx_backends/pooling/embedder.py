@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from mlx_backends.config import EmbedderConfig
 from mlx_backends.errors import ConfigError
-from mlx_backends.pooling.batch_runner import OnProgress
 from mlx_backends.pooling.description import EncoderDescription, TextKind, read_description
 from mlx_backends.pooling.encoder import Encoder
 from mlx_backends.pooling.pooled_model import PooledModel, require_texts
+from mlx_backends.pooling.row_results import OnProgress
 from mlx_backends.pooling.tokenizer import TextTokenizer, TokenIds, TokenizedText
 from mlx_backends.pooling.vectors import (
     Precision,

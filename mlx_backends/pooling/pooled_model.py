@@ -12,8 +12,9 @@ from mlx_backends.models.encoders.architectures import Architecture
 from mlx_backends.models.loader import pick_device
 from mlx_backends.models.source import BUNDLED, model_folder
 from mlx_backends.pooling.batch_model import BatchModel, limits_of, max_launched
-from mlx_backends.pooling.batch_runner import BatchRunner, PoolingStats
+from mlx_backends.pooling.batch_runner import BatchRunner
 from mlx_backends.pooling.footprint import batch_bytes, require_room, weight_bytes
+from mlx_backends.pooling.stats import PoolingStats
 from mlx_backends.worker import Worker, shared_worker
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from mlx_backends.config import RerankerConfig
 from mlx_backends.errors import ConfigError, RequestError
-from mlx_backends.pooling.batch_runner import OnProgress
 from mlx_backends.pooling.cross_encoder import CrossEncoder
 from mlx_backends.pooling.pair_tokenizer import (
     PairTokenizer,
@@ -25,6 +24,7 @@ from mlx_backends.pooling.reranker_description import (
     read_reranker_description,
     with_answers,
 )
+from mlx_backends.pooling.row_results import OnProgress
 from mlx_backends.worker import Worker
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from mlx_backends.bench import embed, recall
 from mlx_backends.bench.embed_plot import draw
+from mlx_backends.bench.embed_process import SystemProcess
+from mlx_backends.bench.embed_workload import mixed_texts
 from mlx_backends.errors import EngineError
 
 PNG = b"\x89PNG"
@@ -34,19 +36,19 @@ def test_systems_are_measured_and_a_missing_peer_is_named(tmp_path):
 
 
 def test_a_system_that_does_not_answer_is_an_error(tmp_path):
-    system = embed.SystemProcess("mlx-backends", sys.executable, tmp_path / "nowhere", {})
+    system = SystemProcess("mlx-backends", sys.executable, tmp_path / "nowhere", {})
     with pytest.raises(EngineError, match="mlx-backends: "):
         system.wait(60)
     system.close()
-    slow = embed.SystemProcess("mlx-backends", sys.executable, tmp_path, {})
+    slow = SystemProcess("mlx-backends", sys.executable, tmp_path, {})
     with pytest.raises(EngineError, match="no answer within 0 s"):
         slow.wait(0)
     slow.close()
 
 
 def test_texts_are_the_same_each_time():
-    texts = embed._texts(50)
-    assert texts == embed._texts(50)
+    texts = mixed_texts(50)
+    assert texts == mixed_texts(50)
     lengths = sorted(len(text.split()) for text in texts)
     assert lengths[0] < 10
     assert lengths[-1] > 100

@@ -20,20 +20,6 @@ from mlx_backends import (
 )
 from mlx_backends.engine.handle import OutputChannel, RequestHandle
 
-# They ask for values that the bundled model copies wrongly; `make test-conformance` runs them.
-BEYOND_THE_BUNDLED_MODEL = {
-    "test_tool_calling",
-    "test_tool_calling_async",
-    "test_unicode_tool_call_integration",
-}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        is_standard = item.path.name == "test_standard_integration.py"
-        if is_standard and getattr(item, "originalname", None) in BEYOND_THE_BUNDLED_MODEL:
-            item.add_marker(pytest.mark.conformance)
-
 
 class HeldEngine(MockEngine):
     """Says one word to each request, then waits for the test; holds ``capacity`` requests."""

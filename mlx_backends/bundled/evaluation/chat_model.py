@@ -20,8 +20,9 @@ from mlx_lm.utils import dequantize_model
 
 from mlx_backends.bundled.training import chatml
 
-# Padded tokens of one batch: what keeps each busy without exhausting its memory.
-_BATCH_TOKENS = {"cpu": 4_096, "gpu": 65_536}
+# Padded tokens of one batch: what keeps each busy without exhausting its memory. Attention in
+# float32 holds all scores of a batch, and a card may have other work.
+_BATCH_TOKENS = {"cpu": 4_096, "gpu": 8_192}
 
 
 class Constraint(Protocol):

@@ -20,6 +20,7 @@ def main(model: str = "bundled") -> tuple[float, int]:
         engine.submit(prompt, params).result()
         peak = mx.get_peak_memory() - before
         again = engine.submit(prompt, params).result()
+    assert again.usage is not None  # the last output has it
     cached = again.usage.cached_tokens
     print(f"peak {peak:,} bytes, predicted {found.peak_bytes:,}")
     print(f"of {PROMPT_TOKENS} prompt tokens, {cached} came from the cache the second time")

@@ -1,5 +1,7 @@
 """A Transformer in float32 and in 8 bits: weights and activations, the outputs compared."""
 
+from typing import Any
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -42,7 +44,8 @@ class Transformer(nn.Module):
 def num_bytes(model: nn.Module) -> int:
     from mlx.utils import tree_flatten
 
-    return sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+    arrays: Any = tree_flatten(model.parameters())
+    return sum(array.nbytes for _, array in arrays)
 
 
 def main(num_layers: int = 6, dim: int = 512, vocab_size: int = 10_000) -> dict[str, float]:

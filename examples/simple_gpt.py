@@ -8,6 +8,7 @@ sequences are compared.
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -38,7 +39,8 @@ def generate_by_recomputing(model, ids: list[int], max_new_tokens: int) -> list[
     ids = list(ids)
     for _ in range(max_new_tokens):
         logits = model(mx.array([ids[-CONTEXT:]]))
-        ids.append(int(mx.argmax(logits[0, -1]).item()))
+        token: Any = mx.argmax(logits[0, -1]).item()
+        ids.append(token)
     return ids[-max_new_tokens:]
 
 

@@ -188,7 +188,7 @@ class Bench:
     def pruned(self, method: Any, pattern: Any) -> Callable[[Path], Any]:
         def make(folder: Path) -> None:
             model, _ = read_model(self.folder)
-            parameters = [array for _, array in tree_flatten(model.parameters())]
+            parameters: list[Any] = [array for _, array in tree_flatten(model.parameters())]
             stored = next(a.dtype for a in parameters if mx.issubdtype(a.dtype, mx.floating))
             model.set_dtype(mx.float32)  # what a CPU computes fastest, for the calibration
             prune(model, method, 0.5, pattern, calibration_data=self.calibration)

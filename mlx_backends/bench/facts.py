@@ -12,8 +12,6 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_backends.kernels import host, unpack
-
 _ROWS = (1, 4, 8, 16, 32, 64, 256, 2_048)
 _LARGEST_BATCH = 64
 _REPEATS = 5
@@ -33,8 +31,6 @@ def measure() -> Iterator[dict[str, Any]]:
             x = mx.ones((1, rows, inner))
             fact["one matrix, us"] = _microseconds(_product(weight), x)
             fact["unpacked first, us"] = _microseconds(_unpacking_product(weight), x)
-            if host() is not None:
-                fact["unpacked by our kernel first, us"] = _microseconds(_our_product(weight), x)
             if rows <= _LARGEST_BATCH:
                 fact["a batch, us"] = _microseconds(_product(weight), mx.ones((rows, 1, inner)))
             yield fact
@@ -59,11 +55,6 @@ def _product(weight: list[mx.array]) -> Callable[[mx.array], mx.array]:
 def _unpacking_product(weight: list[mx.array]) -> Callable[[mx.array], mx.array]:
     codes, scales, biases = weight
     return lambda x: x @ mx.dequantize(codes, scales, biases).T
-
-
-def _our_product(weight: list[mx.array]) -> Callable[[mx.array], mx.array]:
-    codes, scales, biases = weight
-    return lambda x: x @ unpack(codes, scales, biases, bits=4, group_size=64).T
 
 
 def _microseconds(function: Callable[[mx.array], mx.array], x: mx.array) -> float:

@@ -36,7 +36,8 @@ class Scheduler:
         headroom: A sequence starts only if every running one could add this many tokens. Without
             it, a start near the pool's end would be undone by a preemption a few steps later, and
             its work thrown away.
-        tile: Chunks end at multiples of this where they can.
+        tile: Chunks end at multiples of this where they can, and none but the first of a step is
+            shorter, unless it ends its prompt.
     """
 
     def __init__(
@@ -186,8 +187,11 @@ class Scheduler:
         for sequence, share in self._prefill_shares():
             if sequence in self._preempted or left == 0:
                 continue
+            allowance = min(share, left)
+            if chunks and allowance < min(self._tile, _num_left(sequence)):
+                continue  # a pass costs much the same however short it is
             # Only the first may preempt: it is planned before any chunk that this could undo.
-            chunk, copy = self._plan_chunk(sequence, min(share, left), may_preempt=not chunks)
+            chunk, copy = self._plan_chunk(sequence, allowance, may_preempt=not chunks)
             if copy is not None:
                 copies.append(copy)
             if chunk is not None:

@@ -21,7 +21,6 @@ from mlx_backends.kernels.sparse_matmul import (
     two_four_matmul,
 )
 from mlx_backends.kernels.tuning import Tuning
-from mlx_backends.kernels.unpack import unpack
 
 __all__ = [
     "BLOCK_SIZES",
@@ -46,7 +45,6 @@ __all__ = [
     "paged_decode",
     "shader",
     "two_four_matmul",
-    "unpack",
     "window",
     "words_window",
 ]

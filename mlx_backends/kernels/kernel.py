@@ -53,6 +53,10 @@ class Kernel:
     def body(self) -> str:
         return read_source(f"{self.name}.h")
 
+    def gpu_text(self, prelude: str) -> tuple[str, str]:
+        """Header and body as a GPU's compiler gets them: MLX hashes both at every launch."""
+        return _compact(self.header(prelude)), _compact(self.body)
+
     def header(self, prelude: str) -> str:
         """Everything before the body: constants, one host's prelude and shared functions."""
         return self.defines + prelude + "".join(map(read_source, self.functions))
@@ -122,15 +126,21 @@ def num_compiled() -> int:
 
 @cache
 def _compiled(kernel: Kernel, where: Host) -> Callable[..., Any]:
-    header = kernel.header(read_source(f"prelude_{where}.h"))
+    header, body = kernel.gpu_text(read_source(f"prelude_{where}.h"))
     # MLX's CUDA backend keeps compiled programs on disk by their name alone.
-    digest = hashlib.sha256((header + kernel.body).encode()).hexdigest()[:12]
+    digest = hashlib.sha256((header + body).encode()).hexdigest()[:12]
     make: Callable[..., Any] = mx.fast.metal_kernel if where == "metal" else mx.fast.cuda_kernel
     return make(
         name=f"{kernel.name}_{digest}",
         input_names=list(kernel.inputs),
         output_names=list(kernel.outputs),
-        source=kernel.body,
+        source=body,
         header=header,
         ensure_row_contiguous=kernel.reads_flat,
     )
+
+
+def _compact(text: str) -> str:
+    """The text without comments, indentation and empty lines."""
+    lines = (line.partition("//")[0].strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line)

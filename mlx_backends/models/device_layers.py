@@ -18,7 +18,6 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_backends.kernels import host, unpack
 from mlx_backends.models.unpack_rule import VECTOR_ROWS, UnpackRule
 
 _SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
@@ -87,7 +86,14 @@ class DeviceQuantizedLinear(nn.QuantizedLinear):
         return _as_one_matrix(self._unpacked if unpacks else super().__call__, x)
 
     def _unpacked(self, x: mx.array) -> mx.array:
-        weight = _unpacked_weight(self).astype(x.dtype)
+        weight = mx.dequantize(
+            self["weight"],
+            self["scales"],
+            self.get("biases"),
+            group_size=self.group_size,
+            bits=self.bits,
+            mode=self.mode,
+        ).astype(x.dtype)
         return mx.addmm(self["bias"], x, weight.T) if "bias" in self else x @ weight.T
 
 
@@ -167,14 +173,6 @@ def _format(layer: Any) -> tuple[object, ...]:
     arrays = [layer.get(name) for name in _PARAMETERS]
     inner = tuple(None if a is None else (a.dtype, a.shape[1:]) for a in arrays)
     return layer.group_size, layer.bits, layer.mode, inner
-
-
-def _unpacked_weight(layer: Any) -> mx.array:
-    packed = layer["weight"], layer["scales"], layer.get("biases")
-    has_kernel = layer.mode == "affine" and layer.bits in (4, 8) and host() is not None
-    if has_kernel:
-        return unpack(*packed, bits=layer.bits, group_size=layer.group_size)
-    return mx.dequantize(*packed, group_size=layer.group_size, bits=layer.bits, mode=layer.mode)
 
 
 def _as_one_matrix(product: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:

@@ -43,11 +43,11 @@ def make_lasting(name, prompt, max_tokens):
 
 
 def make_scheduler(
-    num_blocks=64, block_size=4, max_num_seqs=4, budget=8, prefix_caching=True, headroom=8
+    num_blocks=64, block_size=4, max_num_seqs=4, budget=8, prefix_caching=True, headroom=8, tile=1
 ):
     blocks = PrefixCache(num_blocks, block_size, prefix_caching=prefix_caching)
     return Scheduler(
-        blocks, max_num_seqs=max_num_seqs, prefill_chunk_size=budget, headroom=headroom
+        blocks, max_num_seqs=max_num_seqs, prefill_chunk_size=budget, headroom=headroom, tile=tile
     )
 
 
@@ -436,6 +436,20 @@ def test_a_chunk_smaller_than_a_block_is_not_put_off():
     assert [(c.start, c.stop) for c in chunks] == [(0, 3), (3, 4), (4, 7)]
 
 
+def test_with_tiles_chunks_end_on_the_grid_and_none_but_the_first_is_shorter():
+    scheduler = make_scheduler(budget=20, tile=8)
+    for name in "abc":
+        scheduler.add(make_sequence(name, range(ord(name), ord(name) + 30)))
+    step = scheduler.schedule()
+    assert [(chunk.start, chunk.stop) for chunk in step.prefill] == [(0, 8), (0, 8)]
+    scheduler = make_scheduler(budget=20, tile=8)
+    for name, length in (("a", 30), ("b", 5), ("c", 4), ("d", 9)):
+        scheduler.add(make_sequence(name, range(ord(name), ord(name) + length)))
+    step = scheduler.schedule()
+    # The last 3 of the budget would end a tile of nobody.
+    assert [(chunk.start, chunk.stop) for chunk in step.prefill] == [(0, 8), (0, 4), (0, 5)]
+
+
 def test_at_most_one_token_is_unread_when_another_is_launched():
     scheduler = make_scheduler()
     sequence = make_sequence(prompt=[1] * 3, max_tokens=8)
@@ -477,6 +491,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         headroom=st.sampled_from((0, 2, 64)),
         max_num_seqs=st.integers(1, 6),
         budget=st.integers(1, 24),
+        tile=st.sampled_from((1, 8)),
         prefix_caching=st.booleans(),
         is_pipelined=st.booleans(),
     )

@@ -96,8 +96,6 @@ def launches(request, problem, monkeypatch):
             mx.array([3, 4], dtype=mx.int32), (0, 20), length=20, num_kv_heads=2,
             head_dim=case.q.shape[3], block_size=16, dtype=case.q.dtype, order=order,
         )  # fmt: skip
-        codes, scales, biases = mx.quantize(mx.ones((2, 64), case.q.dtype), group_size=64, bits=4)
-        kernels.unpack(codes, scales, biases, bits=4, group_size=64)
     monkeypatch.undo()
     return seen
 
@@ -153,23 +151,24 @@ def cuda_source(built: kernel.Kernel, input_dtypes: list, output_dtypes: list) -
                 parameters.append(f"const __grid_constant__ {kind} {name}_{attribute}")
     for name, dtype in zip(built.outputs, output_dtypes, strict=True):
         parameters.append(f"{CUDA_TYPES[dtype]}* {name}")
+    header, body = built.gpu_text(kernel.read_source("prelude_cuda.h"))
     return (
         CUDA_START
-        + built.header(kernel.read_source("prelude_cuda.h"))
+        + header
         + f"namespace mlx::core::cu {{\n__global__ void kernel_main({', '.join(parameters)}) {{\n"
-        + built.body
+        + body
         + "\n}\n}\n"
     )
 
 
 def metal_source(built: kernel.Kernel, inputs: list, sizes: dict) -> str:
     """The source as MLX's Metal backend writes it, taken from an exported call."""
-    header = built.header(kernel.read_source("prelude_metal.h"))
+    header, body = built.gpu_text(kernel.read_source("prelude_metal.h"))
     compiled = mx.fast.metal_kernel(
         name=built.name,
         input_names=list(built.inputs),
         output_names=list(built.outputs),
-        source=built.body,
+        source=body,
         header=header,
         ensure_row_contiguous=False,
     )
@@ -183,7 +182,7 @@ def metal_source(built: kernel.Kernel, inputs: list, sizes: dict) -> str:
     steps: list[dict] = []
     mx.export_function(steps.append, call, *inputs)
     (source,) = [step["arguments"][1] for step in steps if step.get("name") == "CustomKernel"]
-    assert built.body in source
+    assert body in source
     return source
 
 

@@ -7,8 +7,6 @@ import mlx.nn as nn
 import pytest
 from mlx.utils import tree_flatten
 
-from mlx_backends import kernels
-from mlx_backends.kernels import emulator
 from mlx_backends.models import device_layers
 from mlx_backends.models.unpack_rule import UnpackRule
 
@@ -99,19 +97,6 @@ def test_many_rows_are_multiplied_with_unpacked_weights(block, monkeypatch):
     assert packed == []
     block(inputs(1, 5))
     assert len(packed) == 4
-
-
-def test_weights_are_unpacked_by_a_kernel_where_there_is_one(block):
-    if not emulator.is_available():
-        pytest.skip("the emulator needs a C++ compiler")
-    x = inputs(1, 6)
-    expected = block(x)
-    mx.eval(expected)
-    device_layers.install(block, AlwaysFrom(6))
-    with kernels.emulated():
-        got = block(x)
-    for one, other in zip(got, expected, strict=True):
-        assert mx.allclose(one, other, rtol=1e-5, atol=1e-5).item()
 
 
 def test_each_input_is_multiplied_anew(block):

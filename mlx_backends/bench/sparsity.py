@@ -31,7 +31,7 @@ DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 _CACHE_BYTES = 256 << 20  # read between two readings of one matrix
 _MAX_COPIES = 32
 _ROUND_S = 0.03
-_MAX_CALLS = 1_000
+_MIN_CALLS, _MAX_CALLS = 8, 1_000
 _SAMPLED_ROWS = 64
 
 # Builds so many dependent products and returns what computes them.
@@ -309,7 +309,9 @@ def _error(dense: mx.array, x: mx.array, product: mx.array) -> float:
 def _length(chain: Chain) -> int:
     """Calls that take about the time of a round."""
     chain(2)()
-    return int(min(max(_ROUND_S / (_elapsed(chain, 8) / 8), 8), _MAX_CALLS))
+    # The best of some: one slow start would make the chain so short that starting it counts.
+    one = min(_elapsed(chain, 8) for _ in range(4)) / 8
+    return int(min(max(_ROUND_S / one, _MIN_CALLS), _MAX_CALLS))
 
 
 def _elapsed(chain: Chain, calls: int) -> float:

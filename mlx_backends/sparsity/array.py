@@ -237,7 +237,24 @@ class SparseArray:
 
     __rmatmul__ = rmatmul
 
-    def _product(self, vectors: mx.array, *, transposed: bool) -> mx.array:
+    def linear(self, x: mx.array, *, has_gradient: bool = True) -> mx.array:
+        """``x @ self.T``, what a linear layer computes. Shapes: (..., K) -> (..., M).
+
+        Args:
+            x: Any number of dimensions.
+            has_gradient: Without, the product is one operation less and has no gradient.
+
+        Raises:
+            ConfigError: The last dimension does not fit.
+        """
+        rows = x.reshape(-1, x.shape[-1])
+        rows = _operand(rows, self.shape, self.shape[1], axis=-1, name="linear")
+        out = self._product(rows, transposed=self._is_transposed, has_gradient=has_gradient)
+        return out.reshape(*x.shape[:-1], self.shape[0])
+
+    def _product(
+        self, vectors: mx.array, *, transposed: bool, has_gradient: bool = True
+    ) -> mx.array:
         """Vectors times the stored matrix or its transpose. Shapes: (..., in) -> (..., out)."""
         stored = self._stored
         dtype = _product_type(stored.values.dtype, vectors.dtype)
@@ -245,6 +262,8 @@ class SparseArray:
         if not vectors.size or not rows or not columns:
             return mx.zeros((*vectors.shape[:-1], columns if transposed else rows), dtype)
         stored, vectors = _cast(stored, dtype), vectors.astype(dtype)
+        if not has_gradient:
+            return stored.apply_transposed(vectors) if transposed else stored.apply(vectors)
         multiply = product.apply_transposed if transposed else product.apply
         return multiply(stored, vectors)
 

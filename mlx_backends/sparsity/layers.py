@@ -25,7 +25,8 @@ class SparseLinear(nn.Module):
     """``x @ W.T + b`` with W stored in one of the formats of ``SparseArray``.
 
     Entries may be quantized: those that are stored, in groups as they lie in memory, so that zeros
-    stay zeros. They are unpacked for each product; that saves memory, not time.
+    stay zeros. They are unpacked for each product; that saves memory, not time. In evaluation mode
+    (``eval()``) the product has no gradient, which saves an operation.
     """
 
     def __init__(
@@ -85,8 +86,7 @@ class SparseLinear(nn.Module):
         return cls(matrix.shape, format, arrays, bits=bits, group_size=group_size)
 
     def __call__(self, x: mx.array) -> mx.array:
-        out = self.matrix.T.rmatmul(x.reshape(-1, x.shape[-1]))
-        out = out.reshape(*x.shape[:-1], -1)
+        out = self.matrix.linear(x, has_gradient=self.training)
         return out + self["bias"] if "bias" in self else out
 
     @property

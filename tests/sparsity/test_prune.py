@@ -118,6 +118,17 @@ def test_entries_and_bias_are_all_that_trains(net):
     assert gradients["first"]["entries"].shape == net.first.entries.shape
 
 
+def test_evaluation_mode_computes_the_same(net):
+    prune(net, pattern="2:4")
+    to_sparse(net, "2:4")
+    x = mx.random.normal((2, 3, 64), key=mx.random.key(1))
+    trained = net(x)
+    net.eval()
+    assert mx.allclose(net(x), trained, atol=1e-6).item()
+    with kernels.emulated():
+        assert mx.allclose(net(x), trained, atol=1e-5).item()
+
+
 def test_recovery_trains_what_is_left_and_zeros_stay(net):
     x = mx.random.normal((64, 64), key=mx.random.key(2))
     target = net(x)

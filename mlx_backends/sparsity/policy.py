@@ -1,6 +1,6 @@
 """When a product unpacks the matrix first: one dense product then beats many sparse ones.
 
-Break-even points are measured by ``mlx-backends bench sparsity``; docs/sparsity.md has the figures.
+``mlx-backends bench sparsity --vectors N`` measures; docs/sparsity.md says what is known.
 """
 
 import math
@@ -13,8 +13,8 @@ from mlx_backends.kernels import host
 if TYPE_CHECKING:
     from mlx_backends.sparsity.format import Format
 
-# Vectors times density from which the dense product is faster on a CPU: unpacking costs as much as
-# some products, and the BLAS reuses each weight for all vectors.
+# Vectors times density from which the dense product is faster: unpacking costs as much as some
+# products, and the BLAS reuses each weight for all vectors. Measured on a CPU, guessed on a GPU.
 _CPU_LIMIT = {"csr": 1.5, "bsr": math.inf, "2:4": 0.0}
 _GPU_LIMIT = {"csr": 4.0, "bsr": 8.0, "2:4": 16.0}
 

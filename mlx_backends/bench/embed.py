@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
             if arguments.alone:
                 work.append((arguments.alone, systems[:1]))
             for count, taking_part in work:
-                measure = Measurement(taking_part, mixed_texts(count), scratch, is_gpu=is_gpu)
+                texts = mixed_texts(count)
+                measure = Measurement(taking_part, texts, scratch, report, is_gpu=is_gpu)
                 try:
                     for _ in measure.rounds(arguments.rounds, clock):
                         record.write(measure.outcomes)

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlx_backends.bench.embed_process import Clock, SystemProcess
+from mlx_backends.errors import EngineError
 
 _WARM_UP = 64
 
@@ -40,12 +41,18 @@ class Outcome:
 
 
 class Measurement:
-    """Rounds of all systems in turn on the same texts."""
+    """Rounds of all systems in turn on the same texts; a peer that fails is left out from there."""
 
     def __init__(
-        self, systems: Sequence[SystemProcess], texts: list[str], scratch: Path, *, is_gpu: bool
+        self,
+        systems: Sequence[SystemProcess],
+        texts: list[str],
+        scratch: Path,
+        report: Callable[[str], None],
+        *,
+        is_gpu: bool,
     ) -> None:
-        self._systems, self._scratch = systems, scratch
+        self._systems, self._scratch, self._report = list(systems), scratch, report
         self._texts, self._some = scratch / "texts.json", scratch / "some.json"
         self._texts.write_text(json.dumps(texts), encoding="utf-8")
         # On a GPU every new shape is compiled, and so all texts warm up.
@@ -54,21 +61,39 @@ class Measurement:
         self.outcomes = [Outcome(system.name, len(texts)) for system in systems]
 
     def rounds(self, number: int, clock: Clock) -> Iterator[None]:
-        """Warm up, then measure round after round, one at least, while there is time."""
-        for system in self._systems:
-            system.embed(self._some, self._vectors(system), clock.left)
+        """Warm up, then measure round after round, one at least, while there is time.
+
+        Raises:
+            EngineError: The first system fails, or takes longer than there is time.
+        """
+        for system in list(self._systems):
+            self._embed(system, self._some, clock)
         for index in range(number):
             started = clock.seconds
-            for system, outcome in zip(self._systems, self.outcomes, strict=True):
-                answer = system.embed(self._texts, self._vectors(system), clock.left)
-                outcome.seconds.append(answer["seconds"])
-                outcome.processor_s.append(answer["processor_s"])
-                outcome.peak_bytes = int(answer["peak_bytes"])
+            for system in list(self._systems):
+                answer = self._embed(system, self._texts, clock)
+                if answer is not None:
+                    outcome = self.outcomes[self._systems.index(system)]
+                    outcome.seconds.append(answer["seconds"])
+                    outcome.processor_s.append(answer["processor_s"])
+                    outcome.peak_bytes = int(answer["peak_bytes"])
             if index == 0:
                 self._compare()
             yield
             if clock.left < clock.seconds - started:
                 return
+
+    def _embed(self, system: SystemProcess, texts: Path, clock: Clock) -> dict[str, float] | None:
+        """What a system took; None if it failed and is left out from here."""
+        try:
+            return system.embed(texts, self._vectors(system), clock.left)
+        except EngineError as error:
+            index = self._systems.index(system)
+            if index == 0:
+                raise
+            self._report(f"left out: {error}")
+            del self._systems[index], self.outcomes[index]
+            return None
 
     def _compare(self) -> None:
         ours = np.load(self._vectors(self._systems[0]))

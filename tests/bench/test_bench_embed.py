@@ -4,11 +4,13 @@ import argparse
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from mlx_backends.bench import embed, recall
+from mlx_backends.bench.embed_measurement import Measurement
 from mlx_backends.bench.embed_plot import draw
-from mlx_backends.bench.embed_process import SystemProcess
+from mlx_backends.bench.embed_process import Clock, SystemProcess
 from mlx_backends.bench.embed_workload import mixed_texts
 from mlx_backends.errors import EngineError
 
@@ -44,6 +46,33 @@ def test_a_system_that_does_not_answer_is_an_error(tmp_path):
     with pytest.raises(EngineError, match="no answer within 0 s"):
         slow.wait(0)
     slow.close()
+
+
+class FakeSystem:
+    """Answers at once; fails from the call on that it is told."""
+
+    def __init__(self, name, fails_at=99):
+        self.name, self.facts, self._calls, self._fails_at = name, {}, 0, fails_at
+
+    def embed(self, texts, vectors, timeout):
+        self._calls += 1
+        if self._calls >= self._fails_at:
+            raise EngineError(f"{self.name}: broken")
+        np.save(vectors, np.eye(2, dtype=np.float32))
+        return {"seconds": 1.0, "processor_s": 1.0, "peak_bytes": 1}
+
+
+def test_a_peer_that_fails_costs_no_other_its_figures(tmp_path):
+    report = []
+    systems = [FakeSystem("ours"), FakeSystem("good"), FakeSystem("bad", fails_at=3)]
+    measure = Measurement(systems, ["a", "b"], tmp_path, report.append, is_gpu=False)
+    assert len(list(measure.rounds(3, Clock(60)))) == 3
+    assert report == ["left out: bad: broken"]
+    assert [len(outcome.seconds) for outcome in measure.outcomes] == [3, 3]
+    assert measure.outcomes[1].cosine == 1.0
+    failing = Measurement([FakeSystem("ours", 2)], ["a"], tmp_path, report.append, is_gpu=False)
+    with pytest.raises(EngineError, match="ours: broken"):
+        list(failing.rounds(1, Clock(60)))
 
 
 def test_texts_are_the_same_each_time():

@@ -11,8 +11,9 @@ from mlx_backends.errors import ShaderArgumentError, ShaderSyntaxError
 from mlx_backends.kernels.emulator import Schedule
 from mlx_backends.kernels.host import host
 from mlx_backends.kernels.shaders import emulated, gpu
+from mlx_backends.kernels.shaders.parser import parse
 from mlx_backends.kernels.shaders.plan import plan_launch
-from mlx_backends.kernels.shaders.signature import Signature, parse
+from mlx_backends.kernels.shaders.signature import Signature
 from mlx_backends.kernels.shaders.translation import check_words
 
 MAX_SOURCE_BYTES = 1 << 20

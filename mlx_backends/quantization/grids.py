@@ -7,7 +7,10 @@ MLX's own rounding keeps zero among the values, which at 2 bits leaves three of 
 a learned grid need not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 import mlx.core as mx
@@ -20,6 +23,36 @@ from mlx_backends.quantization.trained_weights import Arrays
 # Shares of a group's range that the first grid may cover.
 _SHARES = np.linspace(0.4, 1.0, 25)
 _SCALE, _BIAS = ".log_scale", ".shift"
+# Small weights are rounded side by side: a step launches a kernel for all of them at once.
+_SET_WEIGHTS = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """Weights of one width whose groups are rounded side by side, as one array.
+
+    Attributes:
+        names: Of the weights.
+        shapes: Of the weights.
+        bits: Of a code.
+        scale, bias: The first grid, (groups, 1) float32.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    bits: int
+    scale: mx.array
+    bias: mx.array
+
+    def groups(self, weights: Arrays, group_size: int) -> mx.array:
+        """Shapes: returns (groups, group_size) float32."""
+        parts = [weights[name].reshape(-1, group_size) for name in self.names]
+        return mx.concatenate(parts).astype(mx.float32)
+
+    def parts(self, rows: mx.array, group_size: int) -> list[mx.array]:
+        """What belongs to each weight, of an array with a row for each group."""
+        sizes = [prod(shape) // group_size for shape in self.shapes]
+        return list(mx.split(rows, list(accumulate(sizes))[:-1]))
 
 
 class Grids:
@@ -38,28 +71,30 @@ class Grids:
         self._widths = dict(widths)
         self._group_size = group_size
         self._stored = stored
-        self._first: dict[str, tuple[mx.array, mx.array]] = {}
-        for name, bits in self._widths.items():
-            self._first[name] = _best_grid(_grouped(weights[name], group_size), bits)
-            mx.eval(self._first[name])
+        self._sets = [
+            self._set(weights, names, bits)
+            for bits in sorted(set(widths.values()))
+            for names in _side_by_side(weights, [n for n in widths if widths[n] == bits])
+        ]
 
     def start(self) -> Arrays:
         """What is trained of the grids: changes relative to the first ones."""
         trained: Arrays = {}
-        for name, (scale, _) in self._first.items():
-            trained[name + _SCALE] = mx.zeros(scale.shape)
-            trained[name + _BIAS] = mx.zeros(scale.shape)
+        for index, group in enumerate(self._sets):
+            trained[f"grid.{index}{_SCALE}"] = mx.zeros(group.scale.shape)
+            trained[f"grid.{index}{_BIAS}"] = mx.zeros(group.scale.shape)
         return trained
 
     def round(self, weights: Arrays, trained: Arrays) -> Arrays:
         """Weights as they will be after packing, with gradients; others as they are."""
         rounded = dict(weights)
-        for name, bits in self._widths.items():
-            weight = weights[name]
-            scale, bias = self._grid(name, trained)
-            exact = _codes(_grouped(weight, self._group_size), scale, bias, bits)
-            codes = exact + mx.stop_gradient(mx.round(exact) - exact)
-            rounded[name] = (scale * codes + bias).reshape(weight.shape)
+        for index, group in enumerate(self._sets):
+            scale, bias = self._grid(index, trained)
+            exact = _codes(group.groups(weights, self._group_size), scale, bias, group.bits)
+            kept = scale * (exact + mx.stop_gradient(mx.round(exact) - exact)) + bias
+            parts = group.parts(kept, self._group_size)
+            for name, shape, part in zip(group.names, group.shapes, parts, strict=True):
+                rounded[name] = part.reshape(shape)
         return rounded
 
     def pack(self, model: nn.Module, weights: Arrays, trained: Arrays) -> None:
@@ -72,27 +107,52 @@ class Grids:
         model.update(tree_unflatten(list(exact.items())))
         layers: dict[str, Any] = dict(model.named_modules())
         packed = []
-        for name, bits in self._widths.items():
-            scale, bias = self._grid(name, trained)
-            codes = _codes(_grouped(weights[name], self._group_size), scale, bias, bits)
-            path = name.removesuffix(".weight")
-            layer = layers[path].to_quantized(self._group_size, bits, mode="affine")
-            layer.weight = pack_codes(mx.round(codes).reshape(weights[name].shape), bits)
-            layer.scales = scale[..., 0].astype(self._stored)
-            layer.biases = bias[..., 0].astype(self._stored)
-            packed.append((path, layer))
+        for index, group in enumerate(self._sets):
+            scale, bias = self._grid(index, trained)
+            codes = _codes(group.groups(weights, self._group_size), scale, bias, group.bits)
+            columns = [
+                group.parts(rows, self._group_size) for rows in (mx.round(codes), scale, bias)
+            ]
+            for name, shape, *parts in zip(group.names, group.shapes, *columns, strict=True):
+                path = name.removesuffix(".weight")
+                layer = layers[path].to_quantized(self._group_size, group.bits, mode="affine")
+                layer.weight = pack_codes(parts[0].reshape(shape), group.bits)
+                layer.scales, layer.biases = (
+                    part.reshape(*shape[:-1], -1).astype(self._stored) for part in parts[1:]
+                )
+                packed.append((path, layer))
         model.update_modules(tree_unflatten(packed))
 
-    def _grid(self, name: str, trained: Arrays) -> tuple[mx.array, mx.array]:
-        """Scale and bias of each group as they will be stored, (..., groups, 1) float32."""
-        scale, bias = self._first[name]
-        bias = bias + scale * trained[name + _BIAS]
-        scale = scale * mx.exp(trained[name + _SCALE])
+    def _set(self, weights: Arrays, names: Sequence[str], bits: int) -> _Set:
+        shapes = tuple(weights[name].shape for name in names)
+        grids = [_best_grid(weights[n].reshape(-1, self._group_size), bits) for n in names]
+        scale, bias = (mx.concatenate(list(column)) for column in zip(*grids, strict=True))
+        mx.eval(scale, bias)
+        return _Set(tuple(names), shapes, bits, scale, bias)
+
+    def _grid(self, index: int, trained: Arrays) -> tuple[mx.array, mx.array]:
+        """Scale and bias of each group of a set as they will be stored, (groups, 1) float32."""
+        group = self._sets[index]
+        bias = group.bias + group.scale * trained[f"grid.{index}{_BIAS}"]
+        scale = group.scale * mx.exp(trained[f"grid.{index}{_SCALE}"])
         return self._as_stored(scale), self._as_stored(bias)
 
     def _as_stored(self, values: mx.array) -> mx.array:
         kept = values.astype(self._stored).astype(mx.float32)
         return values + mx.stop_gradient(kept - values)
+
+
+def _side_by_side(weights: Arrays, names: Sequence[str]) -> list[list[str]]:
+    """Names in lists whose weights together are not too many for one array."""
+    found: list[list[str]] = []
+    size = _SET_WEIGHTS
+    for name in names:
+        if size + weights[name].size > _SET_WEIGHTS:
+            found.append([])
+            size = 0
+        found[-1].append(name)
+        size += weights[name].size
+    return found
 
 
 def pack_codes(codes: mx.array, bits: int) -> mx.array:
@@ -106,18 +166,17 @@ def pack_codes(codes: mx.array, bits: int) -> mx.array:
     return mx.array(np.ascontiguousarray(packed).view(np.uint32))
 
 
-def _grouped(weight: mx.array, group_size: int) -> mx.array:
-    """Shapes: (..., columns) -> (..., groups, group_size), float32."""
-    return weight.astype(mx.float32).reshape(*weight.shape[:-1], -1, group_size)
-
-
 def _codes(groups: mx.array, scale: mx.array, bias: mx.array, bits: int) -> mx.array:
     """Codes before they are rounded to integers."""
     return mx.clip((groups - bias) / scale, 0, 2**bits - 1)
 
 
 def _best_grid(groups: mx.array, bits: int) -> tuple[mx.array, mx.array]:
-    """The evenly spaced values, centred on each group's range, with the least squared error."""
+    """The evenly spaced values, centred on each group's range, with the least squared error.
+
+    Shapes: (groups, group_size) -> twice (groups, 1) float32.
+    """
+    groups = groups.astype(mx.float32)
     low, high = groups.min(axis=-1, keepdims=True), groups.max(axis=-1, keepdims=True)
     centre, span = (low + high) / 2, mx.maximum(high - low, 1e-6)
     least = mx.full(span.shape, float("inf"))

@@ -76,7 +76,7 @@ def test_gradients_pass_through_the_rounding():
     is_through = np.isclose(np.array(gradient), 3.0)
     assert is_through.mean() > 0.8
     assert not np.array(gradient)[~is_through].any()  # clipped weights take none
-    assert float(mx.abs(changes["w.log_scale"]).min()) > 0
+    assert float(mx.abs(changes["grid.0.log_scale"]).min()) > 0
 
 
 def test_first_grids_lose_less_than_rounding_to_nearest():

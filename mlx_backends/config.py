@@ -77,6 +77,8 @@ class EngineConfig:
         model: Local folder, Hub id or ``bundled``; None is ``MLX_BACKENDS_MODEL``, else the bundled
             model with a warning.
         revision: Hub branch, tag or commit.
+        adapter_path: Local folder of a LoRA or DoRA adapter that ``mlx_lm.lora`` wrote, put on top
+            of the model.
         device: ``auto`` is the GPU where MLX has one.
         dtype: ``auto`` keeps the model's own type on a GPU and takes float32 on a CPU, where
             MLX computes float32 fastest.
@@ -96,6 +98,7 @@ class EngineConfig:
 
     model: str | None = None
     revision: str | None = None
+    adapter_path: str | None = None
     device: Device = "auto"
     dtype: DType = "auto"
     max_model_len: int | None = None
@@ -109,7 +112,10 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if isinstance(self.model, os.PathLike):
             object.__setattr__(self, "model", os.fspath(self.model))
+        if isinstance(self.adapter_path, os.PathLike):
+            object.__setattr__(self, "adapter_path", os.fspath(self.adapter_path))
         _require_name("model", self.model)
+        _require_name("adapter_path", self.adapter_path)
         _require_choice("device", self.device, _DEVICES)
         _require_choice("dtype", self.dtype, _DTYPES)
         if not isinstance(self.cache, CacheConfig):

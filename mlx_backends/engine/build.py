@@ -47,7 +47,11 @@ def build_loop(files: ModelFiles, config: EngineConfig, limit: int | None) -> Lo
         ConfigError: The model's heads do not fit quantized KV entries.
     """
     loaded = load_language_model(
-        files.folder, device=config.device, dtype=config.dtype, memory_limit_bytes=limit
+        files.folder,
+        device=config.device,
+        dtype=config.dtype,
+        memory_limit_bytes=limit,
+        adapter=files.adapter,
     )
     config = with_chunk_size(config, loaded.device)
     keep_last_position(loaded.model)
@@ -126,7 +130,12 @@ def _paged_loop(
         memory.num_blocks,
         memory.block_size,
         prefix_caching=config.cache.prefix_caching,
-        namespace=(str(files.folder), str(plan.dtype), str(config.cache.kv_bits)),
+        namespace=(
+            str(files.folder),
+            str(files.adapter),
+            str(plan.dtype),
+            str(config.cache.kv_bits),
+        ),
     )
     runner = make_runner(loaded, plan, memory, config.cache.kv_bits, files.tokenizer.eos_token_ids)
     if config.warm_up:

@@ -83,7 +83,7 @@ def predict(
     config = build.with_chunk_size(config, device)
     assert config.prefill_chunk_size is not None
     with use_device(device):
-        loaded = prepare_model(files.folder, device, config.dtype)
+        loaded = prepare_model(files.folder, device, config.dtype, files.adapter)
         plan = plan_paging(loaded.model)
     limit = config.memory_limit_bytes or memory_limit_from_environment()
     memory = build.divide_memory(loaded, plan, files, config, limit)

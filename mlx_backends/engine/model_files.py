@@ -15,12 +15,14 @@ class ModelFiles:
 
     Attributes:
         folder: Where the weights are.
+        adapter: Folder of the adapter on top of them.
         tokenizer: The model's tokenizer, with its chat template.
         vocab_size: Every token id is below it.
         context_window: Most tokens of prompt and completion together.
     """
 
     folder: Path
+    adapter: Path | None
     tokenizer: Tokenizer
     vocab_size: int
     context_window: int
@@ -38,6 +40,7 @@ def read_model_files(config: EngineConfig) -> ModelFiles:
     window = model_config.context_window
     return ModelFiles(
         folder=folder,
+        adapter=None if config.adapter_path is None else Path(config.adapter_path).expanduser(),
         tokenizer=tokenizer,
         vocab_size=model_config.vocab_size or tokenizer.vocab_size,
         context_window=min(window, config.max_model_len or window),

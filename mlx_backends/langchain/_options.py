@@ -23,7 +23,15 @@ from mlx_backends.errors import ConfigError
 # Reported in traces before the engine is asked for the name of the folder, which reads files.
 _BUNDLED_MODEL_NAME = "bundled"
 
-_ENGINE_OPTIONS = ("model", "revision", "device", "dtype", "max_model_len", "kv_bits")
+_ENGINE_OPTIONS = (
+    "model",
+    "revision",
+    "adapter_path",
+    "device",
+    "dtype",
+    "max_model_len",
+    "kv_bits",
+)
 _SAMPLING_OPTIONS = tuple(field.name for field in fields(SamplingParams))
 # LangChain's own switch between stream and invoke, which it passes on to the model.
 _FRAMEWORK_OPTIONS = frozenset({"stream"})
@@ -51,6 +59,8 @@ class EngineOptions(BaseLanguageModel):
     """Local folder or Hub id; None is ``MLX_BACKENDS_MODEL``, else the bundled model."""
     revision: str | None = None
     """Hub branch, tag or commit of ``model``."""
+    adapter_path: str | None = None
+    """Local folder of a LoRA or DoRA adapter that ``mlx_lm.lora`` wrote for ``model``."""
     device: Device = "auto"
     """Where to compute; ``auto`` is the GPU where MLX has one."""
     dtype: DType = "auto"
@@ -168,8 +178,9 @@ class EngineOptions(BaseLanguageModel):
     def _engine_config(self, model: str | None) -> EngineConfig:
         return EngineConfig(
             model=model,
-            # A revision belongs to the repository it was given for.
+            # A revision belongs to the repository it was given for, an adapter to its model.
             revision=self.revision if model == self.model else None,
+            adapter_path=self.adapter_path if model == self.model else None,
             device=self.device,
             dtype=self.dtype,
             max_model_len=self.max_model_len,

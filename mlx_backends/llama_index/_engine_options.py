@@ -38,6 +38,9 @@ class EngineOptions(FunctionCallingLLM):
         description="Local folder or Hub id; None is MLX_BACKENDS_MODEL, else the bundled model.",
     )
     revision: str | None = Field(default=None, description="Hub branch, tag or commit.")
+    adapter_path: str | None = Field(
+        default=None, description="Local folder of a LoRA or DoRA adapter for the model."
+    )
     device: Device = Field(default="auto", description="Where to compute.")
     dtype: DType = Field(default="auto", description="Type to compute in.")
     max_model_len: int | None = Field(
@@ -96,7 +99,7 @@ class EngineOptions(FunctionCallingLLM):
         elif self._engine_config() != EngineConfig():
             raise ConfigError(
                 "engine= brings its own model and configuration; leave out model, revision, "
-                "device, dtype, max_model_len and kv_bits, or leave out engine."
+                "adapter_path, device, dtype, max_model_len and kv_bits, or leave out engine."
             )
         self._engine_config()
         SamplingParams.from_options(**options_of(self, SamplingParams))
@@ -137,7 +140,7 @@ class EngineOptions(FunctionCallingLLM):
     def _engine(self, model: str | None = None) -> GenerationEngine:
         """The engine of a call; another model's is the shared one of otherwise equal options."""
         if model is not None:
-            config = replace(self._engine_config(), model=model, revision=None)
+            config = replace(self._engine_config(), model=model, revision=None, adapter_path=None)
             return registry.get_engine(config)
         return self.engine or registry.get_engine(self._engine_config())
 

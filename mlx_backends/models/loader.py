@@ -15,6 +15,7 @@ from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
 from mlx_backends.kernels.device import keep_compiled_kernels
 from mlx_backends.models import cpu_layers, device_layers, rounded_inputs, safetensors
+from mlx_backends.models.adapters import apply_adapter, fuse_adapter
 from mlx_backends.models.unpack_rule import UnpackRule
 from mlx_backends.sparsity import model_files as sparse_files
 from mlx_backends.sparsity.layers import SparseLinear, unpack_for_cpu
@@ -59,9 +60,14 @@ def pick_device(name: Device) -> mx.Device:
 
 
 def load_language_model(
-    folder: Path, *, device: Device, dtype: DType, memory_limit_bytes: int | None
+    folder: Path,
+    *,
+    device: Device,
+    dtype: DType,
+    memory_limit_bytes: int | None,
+    adapter: Path | None = None,
 ) -> LoadedModel:
-    """Load a model folder.
+    """Load a model folder, and an adapter folder on top of it if one is given.
 
     Raises:
         ModelLoadError: A file is missing or malformed, or the weights do not fit the config.
@@ -71,19 +77,23 @@ def load_language_model(
     _check_budget(folder, _file_bytes(folder), memory_limit_bytes)
     chosen = pick_device(device)
     with use_device(chosen):
-        loaded = prepare_model(folder, chosen, dtype)
+        loaded = prepare_model(folder, chosen, dtype, adapter)
         _check_budget(folder, loaded.weight_bytes, memory_limit_bytes)
         mx.eval(loaded.model.parameters())
     return loaded
 
 
-def prepare_model(folder: Path, device: mx.Device, dtype: DType) -> LoadedModel:
+def prepare_model(
+    folder: Path, device: mx.Device, dtype: DType, adapter: Path | None = None
+) -> LoadedModel:
     """A model as it will run, of which no weight has been read yet.
 
     Raises:
         ModelLoadError, UnsupportedModelError: As in ``load_language_model``.
     """
     model, config = read_model(folder)
+    if adapter is not None:
+        apply_adapter(model, adapter)
     rounded_inputs.replace_unsupported(model, config)
     _prepare_for_device(model, device, dtype)
     rounded_inputs.install_from_config(model, config)
@@ -146,6 +156,7 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
     if dtype != "auto" or is_cpu:
         _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
     if is_unpacked:
+        fuse_adapter(model)
         unpack_for_cpu(model)  # after the cast, so that quantized entries are not rounded again
     if is_cpu:
         cpu_layers.install(model)

@@ -20,11 +20,13 @@ class SumModel:
         self.num_streams = 1
         self.memory_bytes = 1
         self.batches: list[list[list[int]]] = []
+        self.before_batch = lambda: True
 
     def extra_bytes(self, longest):
         return 10**9 if longest > self.limits.max_tokens else 0
 
     def __call__(self, rows):
+        self.before_batch()
         self.batches.append(list(rows))
         if any(row == [13] for row in rows):
             raise ValueError("thirteen")
@@ -128,8 +130,12 @@ def test_an_error_in_the_callers_progress_stops_its_rows(runner, model, worker):
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
+    # The first batch is delivered when the second has started; the third waits for the caller.
+    has_left = threading.Event()
+    model.before_batch = lambda: len(model.batches) < 2 or has_left.wait(5)
     with pytest.raises(KeyboardInterrupt):
         runner.run([[1] * 60] * 20, (), on_progress=stop)
+    has_left.set()
     worker.run(lambda: None).result()
     worker.run(lambda: None).result()
     assert len(model.batches) <= 3

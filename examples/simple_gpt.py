@@ -10,10 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+# Before mlx.core: on Linux the package puts a faster BLAS in front of MLX's own.
+from mlx_backends import Engine, EngineConfig, QuantizationConfig, SamplingParams, quantize_model
+
+# isort: split
 import mlx.core as mx
 import numpy as np
 
-from mlx_backends import Engine, EngineConfig, QuantizationConfig, SamplingParams, quantize_model
 from mlx_backends.bench.random_model import Shape, make_model
 from mlx_backends.models.loader import read_model
 

@@ -7,7 +7,6 @@ Source: Schechter Vera et al. 2025, "EmbeddingGemma", arXiv:2509.20354.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import mlx.core as mx
@@ -21,41 +20,15 @@ from mlx_backends.models.encoders.config_values import (
     require_positive,
     require_sizes,
 )
+from mlx_backends.models.encoders.decoder_config import SIZES, DecoderConfig
 from mlx_backends.models.encoders.encoder import Encoder
 from mlx_backends.models.encoders.rotary import rope_base
 
-_SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "max_position_embeddings",
-    "sliding_window",
-)
 
+class Gemma3Config(DecoderConfig[ModelArgs]):
+    """As in ``DecoderConfig``."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gemma3Config:
-    """What is checked of ``config.json``, and mlx-lm's reading of it.
-
-    Attributes:
-        vocab_size: Rows of the token table; every token id is below it.
-        hidden_size: Length of a token's vector.
-        max_length: Longest text, in tokens.
-        args: Shape of the model, for mlx-lm.
-    """
-
-    vocab_size: int
-    hidden_size: int
-    max_length: int
-    args: ModelArgs
-
-    @property
-    def num_segments(self) -> int:
-        return 1
+    __slots__ = ()
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Self:
@@ -63,7 +36,7 @@ class Gemma3Config:
         config = {"rms_norm_eps": 1e-6, "query_pre_attn_scalar": 256, **config}
         is_bidirectional = config.get("use_bidirectional_attention", False)
         require_choice("use_bidirectional_attention", is_bidirectional, (True,))
-        require_sizes(config, *_SIZES)
+        require_sizes(config, *SIZES, "sliding_window")
         require_epsilon("rms_norm_eps", config["rms_norm_eps"])
         require_positive("query_pre_attn_scalar", config["query_pre_attn_scalar"])
         activation = config.get("hidden_activation", "gelu_pytorch_tanh")

@@ -7,7 +7,6 @@ Source: Zhang et al. 2025, "Qwen3 Embedding", arXiv:2506.05176.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import mlx.core as mx
@@ -20,44 +19,19 @@ from mlx_backends.models.encoders.config_values import (
     require_positive,
     require_sizes,
 )
+from mlx_backends.models.encoders.decoder_config import SIZES, DecoderConfig
 from mlx_backends.models.encoders.encoder import Encoder
 
-_SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "max_position_embeddings",
-)
 
+class Qwen3Config(DecoderConfig[ModelArgs]):
+    """As in ``DecoderConfig``."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Qwen3Config:
-    """What is checked of ``config.json``, and mlx-lm's reading of it.
-
-    Attributes:
-        vocab_size: Rows of the token table; every token id is below it.
-        hidden_size: Length of a token's vector.
-        max_length: Longest text, in tokens.
-        args: Shape of the model, for mlx-lm.
-    """
-
-    vocab_size: int
-    hidden_size: int
-    max_length: int
-    args: ModelArgs
-
-    @property
-    def num_segments(self) -> int:
-        return 1
+    __slots__ = ()
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Self:
         """As in ``EncoderConfig``."""
-        require_sizes(config, *_SIZES)
+        require_sizes(config, *SIZES)
         require_epsilon("rms_norm_eps", config.get("rms_norm_eps"))
         require_choice("hidden_act", config.get("hidden_act", "silu"), ("silu",))
         require_choice("attention_bias", config.get("attention_bias", False), (False,))

@@ -22,7 +22,7 @@ def keep_last_position(model: nn.Module) -> bool:
         Whether it does; a model whose body is not found keeps all positions.
     """
     body = getattr(model, "model", None)
-    if isinstance(body, nn.Module) and hasattr(body, "layers"):
+    if isinstance(body, nn.Module) and (hasattr(body, "layers") or hasattr(body, "h")):
         if not isinstance(body, _LastPosition):
             cls = type(body)
             body.__class__ = type(cls.__name__, (_LastPosition, cls), {})

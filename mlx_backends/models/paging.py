@@ -25,6 +25,7 @@ TESTED_FAMILIES = frozenset(
         "gemma",
         "gemma2",
         "gemma3_text",
+        "gpt2",
         "gpt_oss",
         "granite",
         "llama",

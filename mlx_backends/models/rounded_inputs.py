@@ -10,6 +10,8 @@ simulated in the same way elsewhere.
 activations: ``"activation_quantization": {"method": "static", "bits": 8, "scales": {...}}``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -115,6 +117,25 @@ def uninstall(model: nn.Module) -> None:
             layer.__class__ = type(layer).__bases__[1]
 
 
+@contextmanager
+def exact_inputs(model: nn.Module) -> Iterator[None]:
+    """Let a model's layers take inputs as they are, for as long as the context lasts."""
+    rounding = [
+        (layer, type(layer)) for layer in model.modules() if isinstance(layer, RoundedInput)
+    ]
+    native = _native_layers(model)
+    uninstall(model)
+    replace_native(model)
+    try:
+        yield
+    finally:
+        layer: Any
+        for layer, rounding_class in rounding:
+            layer.__class__ = rounding_class
+        if native:
+            model.update_modules(tree_unflatten(native))
+
+
 @cache
 def _rounding(layer: type[nn.Module], base: type[RoundedInput]) -> type[nn.Module]:
     return type(f"{base.__name__}{layer.__name__}", (base, layer), {})
@@ -128,10 +149,14 @@ def replace_unsupported(model: nn.Module, config: dict[str, Any]) -> None:
 
 def replace_native(model: nn.Module) -> None:
     """Put plain packed layers in place of all ``QQLinear`` ones."""
+    native = _native_layers(model)
+    if native:
+        model.update_modules(tree_unflatten([(name, _plain(layer)) for name, layer in native]))
+
+
+def _native_layers(model: nn.Module) -> list[tuple[str, Any]]:
     found = tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
-    plain = [(name, _plain(layer)) for name, layer in found if isinstance(layer, nn.QQLinear)]
-    if plain:
-        model.update_modules(tree_unflatten(plain))
+    return [(name, layer) for name, layer in found if isinstance(layer, nn.QQLinear)]
 
 
 def install_from_config(model: nn.Module, config: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mlx_backends import Engine, EngineConfig, FinishReason, SamplingParams
-from mlx_backends.config import CacheConfig
 from mlx_backends.text.grounding import grounded_messages
 
 from .conftest import MODES, collect, greedy, prompts_of
@@ -22,14 +21,6 @@ SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 @pytest.fixture(scope="module")
 def bundled_engine():
     with Engine(EngineConfig(model="bundled")) as engine:
-        yield engine
-
-
-@pytest.fixture
-def small_engine():
-    """With a pool that is full in seconds, so that whatever grows later is a leak."""
-    config = EngineConfig(model="bundled", cache=CacheConfig(pool_bytes=64 << 20))
-    with Engine(config) as engine:
         yield engine
 
 
@@ -104,18 +95,32 @@ def test_requests_given_up_in_flight_leave_no_block_and_no_harm(make_engine, ref
     assert stats.aborted >= 100
 
 
+def fill_prefix_cache(engine):
+    """Compute new prompts until every block of the pool holds one, and the index knows them all.
+
+    Until then memory grows as it should: the pool doubles, and a block has a kilobyte of index.
+    """
+    rng = random.Random(0)
+    stats = engine.stats()
+    while stats.blocks_cached < 0.99 * (stats.blocks_in_use + stats.blocks_free or 1):
+        prompt = [rng.randrange(300, 2_000) for _ in range(1_600)]
+        engine.submit(prompt, greedy(1)).result()
+        stats = wait_until_idle(engine)
+
+
 def resident_bytes():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(SOAK_SECONDS + 300)
+@pytest.mark.timeout(SOAK_SECONDS + 900)
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="memory is read from Linux's /proc"
 )
-def test_a_long_mixed_load_leaks_nothing(small_engine, record_property):
+def test_a_long_mixed_load_leaks_nothing(bundled_engine, record_property):
     """Answers, abandoned streams, long sampled texts and salts, on eight threads."""
+    fill_prefix_cache(bundled_engine)
     end = time.monotonic() + SOAK_SECONDS
     wrong = []
 
@@ -123,7 +128,7 @@ def test_a_long_mixed_load_leaks_nothing(small_engine, record_property):
         rng = random.Random(caller)
         while time.monotonic() < end:
             salt = rng.choice((None, None, f"tenant {rng.randrange(50)}"))
-            handle, expected = ask(small_engine, rng.randrange(2_000), cache_salt=salt)
+            handle, expected = ask(bundled_engine, rng.randrange(2_000), cache_salt=salt)
             kind = rng.randrange(4)
             if kind == 0:
                 time.sleep(rng.random() * 0.05)
@@ -131,7 +136,7 @@ def test_a_long_mixed_load_leaks_nothing(small_engine, record_property):
             elif kind == 1:
                 ids = [rng.randrange(300, 2_000) for _ in range(rng.randint(1, 300))]
                 params = SamplingParams(max_tokens=64, temperature=1.0, ignore_eos=True)
-                small_engine.submit(ids, params).result()
+                bundled_engine.submit(ids, params).result()
                 handle.abort()
             else:
                 result = handle.result()
@@ -145,11 +150,11 @@ def test_a_long_mixed_load_leaks_nothing(small_engine, record_property):
     while any(thread.is_alive() for thread in threads):
         samples.append((time.monotonic() - begin, resident_bytes()))
         time.sleep(0.5)
-    # The pool, MLX's buffers and the prefix index fill up first.
+    # MLX's buffers and the allocator's arenas settle first.
     seconds, sizes = np.array([s for s in samples if s[0] > SOAK_SECONDS / 3]).T
     slope = np.polyfit(seconds / 60, sizes / 1e6, 1)[0]
     record_property("megabytes_a_minute", round(float(slope), 3))
-    print(f"\n{slope:.3f} MB a minute; {small_engine.stats()}")
+    print(f"\n{slope:.3f} MB a minute; {bundled_engine.stats()}")
     assert wrong == []
-    assert wait_until_idle(small_engine).failed == 0
+    assert wait_until_idle(bundled_engine).failed == 0
     assert slope < 1

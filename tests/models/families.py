@@ -118,6 +118,15 @@ PAGED: dict[str, dict[str, Any]] = {
         "sliding_window_pattern": 2,
         "query_pre_attn_scalar": 16.0,
     },
+    "gpt2": {
+        "n_ctx": 512,
+        "n_positions": 512,
+        "n_embd": 32,
+        "n_head": 4,
+        "n_layer": 2,
+        "layer_norm_epsilon": 1e-5,
+        "num_key_value_heads": 4,
+    },
     "gpt_oss": {
         "head_dim": 16,
         "sliding_window": 8,

@@ -10,6 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import pytest
 from mlx_lm.generate import generate_step
+from mlx_lm.models import gpt2
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.cache.prefix_cache import PrefixCache
@@ -23,6 +24,7 @@ from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.self_check import check_against_own_caches
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.engine.step import PrefillChunk
+from mlx_backends.models import rounded_inputs
 from mlx_backends.models.last_logits import keep_last_position
 from mlx_backends.models.loader import LoadedModel
 from mlx_backends.models.paging import TESTED_FAMILIES, NotPageableError, plan_paging
@@ -152,6 +154,32 @@ def test_a_family_without_a_test_is_compared_when_it_loads(name):
     model.layers[0].self_attn.rope = _OffByOne(model.layers[0].self_attn.rope)
     with pytest.raises(NotPageableError, match="logits differ"):
         check_against_own_caches(model, plan)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounded_inputs_neither_fail_the_comparison_nor_hide_a_fault(seed):
+    """Rounding alone makes the logits of this model differ by a percent."""
+    mx.random.seed(seed)
+    model = gpt2.Model(gpt2.ModelArgs("gpt2", 64, 256, 8, 6, 64, 1e-5, 500))
+    rounded_inputs.install(model, None)
+    rounding = [type(layer) for layer in model.modules()]
+    plan = plan_paging(model)
+    check_against_own_caches(model, plan)
+    assert [type(layer) for layer in model.modules()] == rounding
+    model.model.wpe = _NextPosition(model.model.wpe)
+    with pytest.raises(NotPageableError, match="logits differ"):
+        check_against_own_caches(model, plan)
+
+
+class _NextPosition(nn.Module):
+    """Looks up a position wrongly when there are several rows."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def __call__(self, positions):
+        return self.inner(positions + (len(positions) > 1))
 
 
 class _OffByOne(nn.Module):

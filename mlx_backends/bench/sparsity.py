@@ -34,7 +34,7 @@ _ROUND_S = 0.03
 _MIN_CALLS, _MAX_CALLS = 8, 1_000
 _SAMPLED_ROWS = 64
 
-# Builds so many dependent products and returns what computes them.
+# Builds so many dependent products and returns what starts them.
 Chain = Callable[[int], Callable[[], None]]
 
 
@@ -78,6 +78,8 @@ class Point:
         system: Name of the format, ``"dense"``, or SciPy's class.
         density: Share of elements that are stored.
         microseconds: Median of one product.
+        host_microseconds: Processor time of the calling thread in it: evaluation only, the graph
+            is built before.
         megabytes: What is stored.
         speed_up: Time of the dense product in the same rounds, divided by this one's.
         error: Largest error of sampled outputs against float64, relative to the largest output.
@@ -86,6 +88,7 @@ class Point:
     system: str
     density: float
     microseconds: float
+    host_microseconds: float
     megabytes: float
     speed_up: float
     error: float
@@ -138,9 +141,9 @@ def measure(options: Options, report: Callable[[str], None]) -> Iterator[dict[st
             for point in _measure_density(options, density, figures["failed"].append):
                 points.append(point)
                 report(
-                    f"{point.density:6.1%} {point.system:>12}: {point.microseconds:10,.1f} us  "
-                    f"x{point.speed_up:6.2f} of dense  {point.megabytes:8,.1f} MB  "
-                    f"error {point.error:.0e}"
+                    f"{point.density:6.1%} {point.system:>12}: {point.microseconds:10,.1f} us, "
+                    f"host {point.host_microseconds:8,.1f}  x{point.speed_up:6.2f} of dense  "
+                    f"{point.megabytes:8,.1f} MB  error {point.error:.0e}"
                 )
             yield figures | {
                 "points": [asdict(point) for point in points],
@@ -175,17 +178,30 @@ def _measure_density(
             systems[name] = make()
         except (MLXBackendsError, RuntimeError, ValueError) as error:
             on_failure(f"{name} at {density}: {error!s:.300}")
-    times: dict[str, list[float]] = {name: [] for name in systems}
+    samples: dict[str, list[_Sample]] = {name: [] for name in systems}
     lengths = {name: _length(system.chain) for name, system in systems.items()}
     for _ in range(options.rounds):
         for name, system in systems.items():
-            times[name].append(_elapsed(system.chain, lengths[name]) / lengths[name])
-    dense = statistics.median(times["dense"])
+            samples[name].append(_sample(system.chain, lengths[name]))
+    seconds = {name: statistics.median(s.seconds for s in taken) for name, taken in samples.items()}
     for name, system in systems.items():
-        seconds = statistics.median(times[name])
         yield Point(
-            name, system.density, seconds * 1e6, system.bytes / 1e6, dense / seconds, system.error
+            name,
+            system.density,
+            seconds[name] * 1e6,
+            statistics.median(sample.host_seconds for sample in samples[name]) * 1e6,
+            system.bytes / 1e6,
+            seconds["dense"] / seconds[name],
+            system.error,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What one product of a chain took, on the clock and of the calling thread."""
+
+    seconds: float
+    host_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +297,7 @@ def _chain(matrices: Sequence[Any], x: mx.array) -> Chain:
         y = x
         for i in range(calls):
             y = matrices[i % len(matrices)] @ y
-        return lambda: mx.eval(y)
+        return lambda: mx.async_eval(y)
 
     return chain
 
@@ -309,14 +325,18 @@ def _error(dense: mx.array, x: mx.array, product: mx.array) -> float:
 def _length(chain: Chain) -> int:
     """Calls that take about the time of a round."""
     chain(2)()
-    # The best of some: one slow start would make the chain so short that starting it counts.
-    one = min(_elapsed(chain, 8) for _ in range(4)) / 8
-    return int(min(max(_ROUND_S / one, _MIN_CALLS), _MAX_CALLS))
+    calls = _MIN_CALLS
+    # Doubled until starting a chain no longer counts: a first guess from a few calls is far off.
+    while calls < _MAX_CALLS and _sample(chain, calls).seconds * calls < _ROUND_S:
+        calls *= 2
+    return min(calls, _MAX_CALLS)
 
 
-def _elapsed(chain: Chain, calls: int) -> float:
-    compute = chain(calls)
+def _sample(chain: Chain, calls: int) -> _Sample:
+    start = chain(calls)
     mx.synchronize()
-    start = time.perf_counter()
-    compute()
-    return time.perf_counter() - start
+    began, host_began = time.perf_counter(), time.thread_time()
+    start()
+    host = time.thread_time() - host_began
+    mx.synchronize()
+    return _Sample((time.perf_counter() - began) / calls, host / calls)

@@ -21,6 +21,7 @@ _CSR_AHEAD = 2  # chunks of a row that a lane reads at once
 _BLOCK_SIMDGROUPS = 16
 _TWO_FOUR_SIMDGROUPS = 4
 _TWO_FOUR_ROWS = 4
+_TWO_FOUR_AHEAD = 2  # chunks of each row that a lane reads at once
 _GROUPS_PER_MULTIPROCESSOR = 4
 
 
@@ -89,27 +90,17 @@ def block_matmul(
     count = x.size // x.shape[-1]
     vectors = _vectors_at_once(count)
     num_block_rows = len(row_starts) - 1
-    kernel = Kernel(
-        name="block_matmul",
-        inputs=("values", "block_columns", "row_starts", "x"),
-        outputs=("out",),
-        constants=constants(
-            element_constants(x.dtype),
-            BLOCK=block_size,
-            X_NDIM=x.ndim,
-            VECTORS=vectors,
-            SIMDGROUPS=_BLOCK_SIMDGROUPS,
-        ),
-        functions=("chunk.h", "sparse.h"),
-        reads_flat=True,
+    return _launch(
+        "block_matmul",
+        {"values": values, "block_columns": block_columns, "row_starts": row_starts, "x": x},
+        groups=(num_block_rows, -(-count // vectors)),
+        simdgroups=_BLOCK_SIMDGROUPS,
+        output_shape=(*x.shape[:-1], num_block_rows * block_size),
+        functions="block.h",
+        BLOCK=block_size,
+        X_NDIM=x.ndim,
+        VECTORS=vectors,
     )
-    return kernel.launch(
-        [values, block_columns, row_starts, x],
-        groups=(num_block_rows, -(-count // vectors), 1),
-        group_size=_BLOCK_SIMDGROUPS * 32,
-        output_shapes=[(*x.shape[:-1], num_block_rows * block_size)],
-        output_dtypes=[x.dtype],
-    )[0]
 
 
 def two_four_matmul(values: mx.array, positions: mx.array, x: mx.array) -> mx.array:
@@ -138,82 +129,84 @@ def two_four_matmul(values: mx.array, positions: mx.array, x: mx.array) -> mx.ar
         )
     count = x.size // x.shape[-1]
     vectors = _vectors_at_once(count)
-    kernel = Kernel(
-        name="two_four_matmul",
-        inputs=("values", "positions", "x"),
-        outputs=("out",),
-        constants=constants(
-            element_constants(x.dtype),
-            ROWS=_TWO_FOUR_ROWS,
-            X_NDIM=x.ndim,
-            VECTORS=vectors,
-            SIMDGROUPS=_TWO_FOUR_SIMDGROUPS,
-        ),
-        functions=("chunk.h", "sparse.h"),
-        reads_flat=True,
-    )
     rows_per_group = _TWO_FOUR_ROWS * _TWO_FOUR_SIMDGROUPS
-    return kernel.launch(
-        [values, positions, x],
-        groups=(-(-num_rows // rows_per_group), -(-count // vectors), 1),
-        group_size=_TWO_FOUR_SIMDGROUPS * 32,
-        output_shapes=[(*x.shape[:-1], num_rows)],
-        output_dtypes=[x.dtype],
-    )[0]
+    return _launch(
+        "two_four_matmul",
+        {"values": values, "positions": positions, "x": x},
+        groups=(-(-num_rows // rows_per_group), -(-count // vectors)),
+        simdgroups=_TWO_FOUR_SIMDGROUPS,
+        output_shape=(*x.shape[:-1], num_rows),
+        functions="two_four.h",
+        ROWS=_TWO_FOUR_ROWS,
+        AHEAD=_TWO_FOUR_AHEAD,
+        X_NDIM=x.ndim,
+        VECTORS=vectors,
+    )
 
 
 def _csr_vector(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx.array) -> mx.array:
     num_rows = len(row_starts) - 1
     wanted_groups = _GROUPS_PER_MULTIPROCESSOR * num_multiprocessors()
     rows = max(1, -(-num_rows // (wanted_groups * _CSR_SIMDGROUPS)))
-    kernel = Kernel(
-        name="csr_vector",
-        inputs=("values", "columns", "row_starts", "x"),
-        outputs=("out",),
-        constants=constants(
-            element_constants(x.dtype),
-            INDEX_BITS=_INDEX_BITS[columns.dtype],
-            SHARED_COLUMNS=_shared_columns(x),
-            X_NDIM=x.ndim,
-            ROWS=rows,
-            AHEAD=_CSR_AHEAD,
-            SIMDGROUPS=_CSR_SIMDGROUPS,
-        ),
-        functions=("chunk.h", "sparse.h"),
-        reads_flat=True,
+    return _launch(
+        "csr_vector",
+        {"values": values, "columns": columns, "row_starts": row_starts, "x": x},
+        groups=(-(-num_rows // (rows * _CSR_SIMDGROUPS)), 1),
+        simdgroups=_CSR_SIMDGROUPS,
+        output_shape=(*x.shape[:-1], num_rows),
+        functions="csr_rows.h",
+        INDEX_BITS=_INDEX_BITS[columns.dtype],
+        SHARED_COLUMNS=_shared_columns(x),
+        X_NDIM=x.ndim,
+        ROWS=rows,
+        AHEAD=_CSR_AHEAD,
     )
-    return kernel.launch(
-        [values, columns, row_starts, x],
-        groups=(-(-num_rows // (rows * _CSR_SIMDGROUPS)), 1, 1),
-        group_size=_CSR_SIMDGROUPS * 32,
-        output_shapes=[(*x.shape[:-1], num_rows)],
-        output_dtypes=[x.dtype],
-    )[0]
 
 
 def _csr_matrix(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx.array) -> mx.array:
     """``A @ x`` for x ``(num_columns, width)``, width a multiple of 8."""
     num_rows, width = len(row_starts) - 1, x.shape[1]
     simdgroups = _CSR_SIMDGROUPS // 2
+    return _launch(
+        "csr_matrix",
+        {"values": values, "columns": columns, "row_starts": row_starts, "x": x},
+        groups=(-(-num_rows // simdgroups), width // CHUNK),
+        simdgroups=simdgroups,
+        output_shape=(num_rows, width),
+        functions="csr_rows.h",
+        INDEX_BITS=_INDEX_BITS[columns.dtype],
+        AHEAD=1,
+    )
+
+
+def _launch(
+    name: str,
+    inputs: dict[str, mx.array],
+    *,
+    groups: tuple[int, int],
+    simdgroups: int,
+    output_shape: tuple[int, ...],
+    functions: str,
+    **more: int,
+) -> mx.array:
+    """Run the body of this name, with ``more`` as its own constants; ``inputs`` hold x."""
+    dtype = inputs["x"].dtype
     kernel = Kernel(
-        name="csr_matrix",
-        inputs=("values", "columns", "row_starts", "x"),
+        name=name,
+        inputs=tuple(inputs),
         outputs=("out",),
-        constants=constants(
-            element_constants(x.dtype),
-            INDEX_BITS=_INDEX_BITS[columns.dtype],
-            SIMDGROUPS=simdgroups,
-        ),
-        functions=("chunk.h", "sparse.h"),
+        constants=constants(element_constants(dtype), SIMDGROUPS=simdgroups, **more),
+        functions=("chunk.h", "sparse.h", functions),
         reads_flat=True,
     )
-    return kernel.launch(
-        [values, columns, row_starts, x],
-        groups=(-(-num_rows // simdgroups), width // CHUNK, 1),
+    (out,) = kernel.launch(
+        list(inputs.values()),
+        groups=(*groups, 1),
         group_size=simdgroups * 32,
-        output_shapes=[(num_rows, width)],
-        output_dtypes=[x.dtype],
-    )[0]
+        output_shapes=[output_shape],
+        output_dtypes=[dtype],
+    )
+    return out
 
 
 def _shared_columns(x: mx.array) -> int:

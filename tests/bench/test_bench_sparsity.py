@@ -9,7 +9,7 @@ from mlx_backends.bench.sparsity import Point, break_even
 
 
 def point(system: str, density: float, speed_up: float) -> Point:
-    return Point(system, density, 1.0, 1.0, speed_up, 0.0)
+    return Point(system, density, 1.0, 1.0, 1.0, speed_up, 0.0)
 
 
 def test_break_even_lies_where_the_speed_up_crosses_one():
@@ -31,6 +31,7 @@ def test_a_small_run_writes_figures_and_a_picture(tmp_path, capsys):
     systems = {entry["system"] for entry in figures["points"]}
     assert {"dense", "csr", "bsr", "2:4", "scipy csr"} <= systems
     assert max(entry["error"] for entry in figures["points"]) < 1e-5
+    assert all(p["host_microseconds"] > 0 for p in figures["points"])
     assert set(figures["break_even"]) == systems - {"dense"}
     assert (tmp_path / "sparsity-1.png").stat().st_size > 10_000
     assert "as fast as dense" in capsys.readouterr().out

@@ -1,8 +1,5 @@
 // out = X A^T for square blocks stored by columns: a threadgroup takes a row of blocks, its simdgroups the
 // blocks in turn. Lanes lie over a block as over its memory, each with eight consecutive rows of a column.
-#define CHUNKS (BLOCK / CHUNK)
-#define COLUMNS_AT_ONCE (32 / CHUNKS)
-#define STEPS (BLOCK / COLUMNS_AT_ONCE)
 THREADGROUP_ARRAY(float, shared_sums, SIMDGROUPS * BLOCK * VECTORS);
 
 const int num_vectors = X_NDIM == 2 ? x_shape[0] : 1;
@@ -14,18 +11,22 @@ const int simdgroup = simdgroup_index_in_threadgroup;
 const int chunk = thread_index_in_simdgroup % CHUNKS;
 const int lane_column = thread_index_in_simdgroup / CHUNKS;
 
+const bool is_wide_matrix = is_aligned(values);
 Values sums[VECTORS];
 UNROLL for (int n = 0; n < VECTORS; n++) sums[n] = zeros();
 const int stop = row_starts[block_row + 1];
 for (int b = row_starts[block_row] + simdgroup; b < stop; b += SIMDGROUPS) {
-  const int first_column = block_columns[b] * BLOCK + lane_column;
-  UNROLL for (int s = 0; s < STEPS; s++) {
-    const Index column = Index(b) * BLOCK + s * COLUMNS_AT_ONCE + lane_column;
-    const Values value = unpack(read_words(values + (column * BLOCK + chunk * CHUNK), Words<ELEMENT_BITS / 4>()));
-    UNROLL for (int n = 0; n < VECTORS; n++) {
-      const int vector = min(first_vector + n, num_vectors - 1);
-      const float element = float(x[Index(vector) * num_columns + first_column + s * COLUMNS_AT_ONCE]);
-      UNROLL for (int i = 0; i < CHUNK; i++) sums[n].at[i] += value.at[i] * element;
+  UNROLL for (int first_step = 0; first_step < STEPS; first_step += STEPS_AT_ONCE) {
+    const Index at = Index(b) * BLOCK * BLOCK + (first_step * 32 + thread_index_in_simdgroup) * CHUNK;
+    const BlockPart part = is_wide_matrix ? read_part<true>(values + at) : read_part<false>(values + at);
+    const int first_column = block_columns[b] * BLOCK + first_step * COLUMNS_AT_ONCE + lane_column;
+    UNROLL for (int s = 0; s < STEPS_AT_ONCE; s++) {
+      const Values value = unpack(part.at[s]);
+      UNROLL for (int n = 0; n < VECTORS; n++) {
+        const int vector = min(first_vector + n, num_vectors - 1);
+        const float element = float(x[Index(vector) * num_columns + first_column + s * COLUMNS_AT_ONCE]);
+        UNROLL for (int i = 0; i < CHUNK; i++) sums[n].at[i] += value.at[i] * element;
+      }
     }
   }
 }

@@ -8,10 +8,12 @@ const int row = threadgroup_position_in_grid.x * SIMDGROUPS + simdgroup_index_in
 
 const int start = row < num_rows ? row_starts[row] : 0;
 const int stop = row < num_rows ? row_starts[row + 1] : 0;
+const bool is_wide_matrix = is_aligned(values) && is_aligned(columns);
 Values sums = zeros();
-for (int base = (start / CHUNK + lane) * CHUNK; base < stop; base += 32 * CHUNK) {
-  const Values value = unpack(read_words(values + base, Words<ELEMENT_BITS / 4>()));
-  const Indices column = unpack_indices(load_words(columns + base, Words<INDEX_BITS / 4>()));
+for (int base = (start / CHUNK + lane) * CHUNK; base < stop; base += STEP) {
+  const Chunks chunks = is_wide_matrix ? read_chunks<true>(values, columns, base, stop) : read_chunks<false>(values, columns, base, stop);
+  const Values value = unpack(chunks.values[0]);
+  const Indices column = unpack_indices(chunks.columns[0]);
   UNROLL for (int i = 0; i < CHUNK; i++) {
     if (base + i >= start && base + i < stop) {
       const Index at = Index(column.at[i]) * width + first_column;

@@ -1,5 +1,4 @@
-// out = A x, A in compressed sparse rows: a simdgroup takes one row at a time, a lane eight entries. Loads
-// are wide, so a row's first and last chunk may hold entries of its neighbours, which are skipped.
+// out = A x, A in compressed sparse rows: a simdgroup takes one row at a time, a lane eight entries.
 const int num_rows = row_starts_shape[0] - 1;
 const int num_columns = x_shape[X_NDIM - 1];
 const int lane = thread_index_in_simdgroup;
@@ -16,12 +15,12 @@ for (int k = thread_index_in_threadgroup * CHUNK; k < num_columns; k += SIMDGROU
   }
 }
 THREADGROUP_BARRIER();
-#define X(column) float(Element(shared_x[column]))
+#define X shared_x
 #else
-#define X(column) float(x[column])
+#define X x
 #endif
 
-#define STEP (32 * CHUNK)
+const bool is_wide_matrix = is_aligned(values) && is_aligned(columns);
 const int first_row = (threadgroup_position_in_grid.x * SIMDGROUPS + simdgroup_index_in_threadgroup) * ROWS;
 const int last_row = min(first_row + ROWS, num_rows);
 for (int row = first_row; row < last_row; row++) {
@@ -29,22 +28,8 @@ for (int row = first_row; row < last_row; row++) {
   const int stop = row_starts[row + 1];
   float sum = 0.0f;
   for (int base = (start / CHUNK + lane) * CHUNK; base < stop; base += AHEAD * STEP) {
-    // All reads of a step are under way before the first is used.
-    Words<ELEMENT_BITS / 4> packed[AHEAD];
-    Words<INDEX_BITS / 4> places[AHEAD];
-    UNROLL for (int u = 0; u < AHEAD; u++) {
-      const int at = base + u * STEP < stop ? base + u * STEP : base;
-      packed[u] = read_words(values + at, Words<ELEMENT_BITS / 4>());
-      places[u] = load_words(columns + at, Words<INDEX_BITS / 4>());
-    }
-    UNROLL for (int u = 0; u < AHEAD; u++) {
-      const Values value = unpack(packed[u]);
-      const Indices column = unpack_indices(places[u]);
-      UNROLL for (int i = 0; i < CHUNK; i++) {
-        const int at = base + u * STEP + i;
-        if (at >= start && at < stop) sum += value.at[i] * X(column.at[i]);
-      }
-    }
+    const Chunks chunks = is_wide_matrix ? read_chunks<true>(values, columns, base, stop) : read_chunks<false>(values, columns, base, stop);
+    sum += chunks_times(chunks, X, base, start, stop);
   }
   UNROLL for (int offset = 1; offset < 32; offset *= 2) sum += simd_shuffle_xor(sum, offset);
   if (lane == 0) out[row] = Element(sum);

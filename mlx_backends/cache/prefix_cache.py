@@ -88,16 +88,13 @@ class PrefixCache:
     def missing_keys(
         self, table: BlockTable, token_ids: Sequence[int], num_tokens: int
     ) -> list[bytes]:
-        """Keys of the full blocks that follow what is cached, so many tokens of them.
-
-        The one with the sequence's last token is never among them.
-        """
+        """Keys of the full blocks that follow what is cached, those of so many tokens."""
         if not self.prefix_caching:
             return []
         first = table.num_registered
         if first == len(table.block_ids):
             first += len(self._matching(table, token_ids))
-        stop = min(first + num_tokens // self.block_size, (len(token_ids) - 1) // self.block_size)
+        stop = min(first + self.num_blocks_for(num_tokens), len(token_ids) // self.block_size)
         return [self._digest(table, token_ids, position) for position in range(first, stop)]
 
     def match(self, table: BlockTable, token_ids: Sequence[int]) -> PrefixMatch:

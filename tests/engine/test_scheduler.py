@@ -5,7 +5,7 @@ context as read through the block table, so that one slot written by the wrong s
 mistake or reused too early changes what a sequence generates.
 """
 
-from collections import deque
+from collections import Counter, deque
 from zlib import crc32
 
 import pytest
@@ -529,6 +529,51 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 TestSchedulerMachine = SchedulerMachine.TestCase
 TestSchedulerMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    prompts=st.lists(
+        st.builds(
+            lambda blocks, end: [token for block in blocks for token in block] + end,
+            st.lists(st.sampled_from(((1, 2, 3, 4), (1, 2, 3, 5), (6, 6, 6, 6))), max_size=6),
+            st.lists(st.integers(1, 2), min_size=1, max_size=5),
+        ),
+        min_size=2,
+        max_size=9,
+    ),
+    pauses=st.lists(st.integers(0, 2), min_size=9, max_size=9),
+    budget=st.integers(1, 24),
+    max_num_seqs=st.integers(2, 9),
+    is_pipelined=st.booleans(),
+)
+def test_no_block_of_a_prompt_is_computed_twice(
+    prompts, pauses, budget, max_num_seqs, is_pipelined
+):
+    """Whenever prompts arrive, and however they go on alike, while there is room for all."""
+    server = Server(make_scheduler(600, budget=budget, max_num_seqs=max_num_seqs), is_pipelined)
+    sequences = [make_sequence(str(i), prompt, 3) for i, prompt in enumerate(prompts)]
+    computed = Counter()
+    for sequence, pause in zip(sequences, pauses, strict=False):
+        server.scheduler.add(sequence)
+        for _ in range(pause):
+            computed.update(positions_of_blocks(server.step()))
+    while server.scheduler.has_unfinished:
+        computed.update(positions_of_blocks(server.step()))
+    assert [key for key, count in computed.items() if count > 1] == []
+
+
+def positions_of_blocks(step, block_size=4):
+    """What a step computes of full blocks of prompts, as the tokens up to the block's end.
+
+    The last token of a prompt is computed by everyone.
+    """
+    for chunk in step.prefill:
+        tokens = chunk.sequence.prompt_token_ids
+        for position in range(chunk.start, min(chunk.stop, len(tokens) - 1)):
+            end = position - position % block_size + block_size
+            if end <= len(tokens):
+                yield tokens[:end], position
 
 
 @settings(deadline=None, max_examples=60)

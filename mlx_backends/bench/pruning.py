@@ -72,6 +72,19 @@ CASES = (
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """How long the rest is trained.
+
+    Attributes:
+        steps: 0 leaves the recovered cases out.
+        conversations: Of each step.
+    """
+
+    steps: int
+    conversations: int
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What one case kept.
 
@@ -99,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=int, default=200, help="of recovery (default 200); 0 leaves it out"
     )
+    parser.add_argument("--batch", type=int, default=4, help="conversations a step (default 4)")
     parser.add_argument("--only", default="", help="part of the names of cases, such as '2:4'")
     parser.add_argument("--json", type=Path, help="write the figures here")
 
@@ -106,7 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
     """Measure, print and write; returns the exit status."""
     scores: list[Score] = []
-    for score in measure(arguments.inputs, arguments.items, arguments.steps, arguments.only):
+    recovery = Recovery(arguments.steps, arguments.batch)
+    for score in measure(arguments.inputs, arguments.items, recovery, arguments.only):
         report(
             f"{score.case:<28} zeros {score.sparsity:4.0%}  right {score.mean:6.1%}  lost "
             f"{score.lost:5.1f} points  {score.seconds:5.1f} s  "
@@ -117,14 +132,14 @@ def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
             content = {
                 "environment": environment(mx.default_device() == mx.Device(mx.gpu)),
                 "items": arguments.items,
-                "steps": arguments.steps,
+                "recovery": asdict(recovery),
                 "scores": [asdict(score) for score in scores],
             }
             arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def measure(inputs: Path, items: int, steps: int, only: str = "") -> Iterator[Score]:
+def measure(inputs: Path, items: int, recovery: Recovery, only: str = "") -> Iterator[Score]:
     """Prune the bundled chat model in each way and ask it."""
     # Here, not at the top: mlx-lm takes seconds to import.
     from mlx_backends.bundled.evaluation.chat_model import ChatModel
@@ -133,11 +148,11 @@ def measure(inputs: Path, items: int, steps: int, only: str = "") -> Iterator[Sc
     texts = _Training(inputs)
     dense: Score | None = None
     for case in CASES:
-        if case.options and (only not in case.name or (case.is_recovered and not steps)):
+        if case.options and (only not in case.name or (case.is_recovered and not recovery.steps)):
             continue
         chat = ChatModel(bundled.path("lm"))
         started = time.perf_counter()
-        sparsity = _prepare(chat, case, texts, steps)
+        sparsity = _prepare(chat, case, texts, recovery)
         seconds = time.perf_counter() - started
         right = questions.ask(chat)
         mean = sum(right.values()) / len(right)
@@ -147,13 +162,13 @@ def measure(inputs: Path, items: int, steps: int, only: str = "") -> Iterator[Sc
         yield score
 
 
-def _prepare(chat: "ChatModel", case: Case, texts: "_Training", steps: int) -> float:
+def _prepare(chat: "ChatModel", case: Case, texts: "_Training", recovery: Recovery) -> float:
     if not case.options:
         return 0.0
     calibration = list(texts.calibration(chat)) if case.options["method"] == "wanda" else None
     done = prune(chat.model, **case.options, calibration_data=calibration)
     if case.is_recovered:
-        recover(chat.model, texts.recovery(chat, steps), learning_rate=1e-3)
+        recover(chat.model, texts.batches(chat, recovery), learning_rate=1e-3)
     mx.eval(chat.model.parameters())
     return done.sparsity
 
@@ -191,17 +206,18 @@ class _Training:
         rows = mx.array(ids[: count * length]).reshape(count, length)
         yield from mx.split(rows, count // 4)
 
-    def recovery(self, chat: "ChatModel", steps: int) -> "_Batches":
-        return _Batches(chat, Generator(_RECOVERY_SEED, self.corpus), steps)
+    def batches(self, chat: "ChatModel", recovery: Recovery) -> "_Batches":
+        return _Batches(chat, Generator(_RECOVERY_SEED, self.corpus), recovery)
 
 
 class _Batches(Sequence[tuple[mx.array, mx.array]]):
     """Padded conversations, and what each token counts: answers fully, the rest a little."""
 
-    num_rows, length = 4, 384
+    length = 384
 
-    def __init__(self, chat: "ChatModel", generator: Generator, steps: int) -> None:
-        self.chat, self.generator, self.steps = chat, generator, steps
+    def __init__(self, chat: "ChatModel", generator: Generator, recovery: Recovery) -> None:
+        self.chat, self.generator = chat, generator
+        self.steps, self.num_rows = recovery.steps, recovery.conversations
         self.role = _encode(chat, "assistant")[0]
         self.start = _encode(chat, chatml.IM_START)[0]
 

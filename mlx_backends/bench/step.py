@@ -7,16 +7,19 @@ is a difference: a longer answer minus a shorter one, by the tokens between them
 import argparse
 import json
 import statistics
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import mlx.core as mx
 
 from mlx_backends.bench.graph_counter import counted_graphs
+from mlx_backends.bench.random_model import SHAPES, make_model
 from mlx_backends.bench.record import environment
 from mlx_backends.config import Device, EngineConfig
 from mlx_backends.core import SamplingParams
@@ -29,7 +32,7 @@ _PROMPT_TOKENS = 32
 
 @dataclass(frozen=True, slots=True)
 class StepProfile:
-    """What one token of one sequence costs.
+    """What one step costs: a token of each sequence.
 
     Attributes:
         operations: Nodes of MLX's graph; each is one kernel on a GPU, or a few.
@@ -38,7 +41,7 @@ class StepProfile:
         custom_kernels: Launches of kernels of this package.
         waits: Evaluations that are waited for.
         starts: Evaluations that are only started, so that Python goes on.
-        step_ms: Time from token to token.
+        step_ms: Time from step to step.
         host_ms: Processor time of the thread that builds graphs and hands them over.
     """
 
@@ -58,6 +61,7 @@ class StepReport:
 
     Attributes:
         model: As it was named.
+        batch: Sequences that decode together.
         environment: Machine and versions.
         plain: With ``mx.compile`` switched off.
         compiled: As the engine runs.
@@ -67,6 +71,7 @@ class StepReport:
     """
 
     model: str
+    batch: int
     environment: Mapping[str, str | int]
     plain: StepProfile
     compiled: StepProfile
@@ -77,16 +82,17 @@ class StepReport:
     def table(self) -> str:
         """Plain text: a line for each figure, before and after ``mx.compile``."""
         rows = [
-            ("operations a token", "operations", ",.0f"),
+            ("operations a step", "operations", ",.0f"),
             ("of them fused by mx.compile", "fused", ",.0f"),
-            ("custom kernels a token", "custom_kernels", ",.0f"),
-            ("evaluations waited for a token", "waits", ".2f"),
-            ("evaluations started a token", "starts", ".2f"),
-            ("host time a token, ms", "host_ms", ",.2f"),
-            ("time a token, ms", "step_ms", ",.2f"),
+            ("custom kernels a step", "custom_kernels", ",.0f"),
+            ("evaluations waited for a step", "waits", ".2f"),
+            ("evaluations started a step", "starts", ".2f"),
+            ("host time a step, ms", "host_ms", ",.2f"),
+            ("time a step, ms", "step_ms", ",.2f"),
         ]
         device = self.environment["device"]
-        lines = [f"{self.model} on {device}", f"{'':<34}{'plain':>12}{'mx.compile':>12}"]
+        title = f"{self.model} on {device}, {self.batch} at once"
+        lines = [title, f"{'':<34}{'plain':>12}{'mx.compile':>12}"]
         for label, name, style in rows:
             cells = (format(getattr(p, name), style) for p in (self.plain, self.compiled))
             lines.append(f"{label:<34}" + "".join(f"{cell:>12}" for cell in cells))
@@ -100,13 +106,14 @@ class StepReport:
 
 
 def profile(
-    model: str, *, device: Device = "auto", num_tokens: int = 32, rounds: int = 5
+    model: str, *, device: Device = "auto", batch: int = 1, num_tokens: int = 32, rounds: int = 5
 ) -> StepReport:
     """Load a model and take its decode step apart.
 
     Args:
         model: Local folder, Hub id or ``bundled``.
         device: As in ``EngineConfig``.
+        batch: Sequences that decode together.
         num_tokens: Tokens of the answers that are timed.
         rounds: Timed answers with and without ``mx.compile``, in turn.
 
@@ -115,10 +122,10 @@ def profile(
     """
     with Engine(EngineConfig(model=model, device=device)) as engine:
         engine.load()
-        prompt = _prompt(engine)
+        prompts = _prompts(engine, batch)
 
         def answer(count: int) -> float:
-            return _answer(engine, prompt, count)
+            return _answer(engine, prompts, count)
 
         cold_s, warm_s = answer(_FEW), answer(_FEW)
         traces = engine.stats().traces
@@ -140,18 +147,31 @@ def profile(
             }
         is_gpu = device != "cpu" and mx.is_available(mx.gpu)
         plain, compiled = (StepProfile(**counts[on], **times[on]) for on in (False, True))
-        return StepReport(model, environment(is_gpu), plain, compiled, cold_s, warm_s, traces)
+        where = environment(is_gpu)
+        return StepReport(model, batch, where, plain, compiled, cold_s, warm_s, traces)
 
 
-def _prompt(engine: Engine) -> list[int]:
-    vocabulary = engine.tokenizer.vocab_size
-    return [(17 * i + 5) % min(vocabulary, 1_000) for i in range(_PROMPT_TOKENS)]
+def _prompts(engine: Engine, batch: int) -> list[list[int]]:
+    """Prompts that begin differently, so that none waits for another's KV entries."""
+    vocabulary = min(engine.tokenizer.vocab_size, 1_000)
+    return [
+        [(17 * i + 5 + 29 * row) % vocabulary for i in range(_PROMPT_TOKENS)]
+        for row in range(batch)
+    ]
 
 
-def _answer(engine: Engine, prompt: list[int], count: int) -> float:
-    started = time.perf_counter()
+def _answer(engine: Engine, prompts: list[list[int]], count: int) -> float:
     params = SamplingParams(temperature=0.0, max_tokens=count, ignore_eos=True)
-    engine.submit(prompt, params).result()
+    # The thread that computes waits until all are there, so that every step has all of them.
+    are_there = threading.Event()
+    shared_worker().run(are_there.wait)
+    try:
+        handles = [engine.submit(prompt, params) for prompt in prompts]
+    finally:
+        started = time.perf_counter()
+        are_there.set()
+    for handle in handles:
+        handle.result()
     return time.perf_counter() - started
 
 
@@ -167,7 +187,7 @@ def _compilation(is_on: bool) -> Iterator[None]:
 
 
 def _count(answer: Callable[[int], float]) -> dict[str, Any]:
-    """Graph and evaluations of one token."""
+    """Graph and evaluations of one step."""
     answer(_MORE)
     with counted_graphs() as counts:
         answer(_FEW)
@@ -197,7 +217,7 @@ def _short(name: str) -> str:
 
 
 def _time(answer: Callable[[int], float], num_tokens: int) -> tuple[float, float]:
-    """Milliseconds a token, by the clock and of the MLX thread's processor time."""
+    """Milliseconds a step, by the clock and of the MLX thread's processor time."""
     few_host, few = _with_host_time(answer, _FEW)
     more_host, more = _with_host_time(answer, num_tokens)
     span = num_tokens - _FEW
@@ -214,6 +234,8 @@ def _with_host_time(answer: Callable[[int], float], count: int) -> tuple[float, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``bench step``."""
     parser.add_argument("--model", default="bundled", help="folder or Hub id (default: bundled)")
+    parser.add_argument("--shape", choices=tuple(SHAPES), help="random weights instead")
+    parser.add_argument("--batch", type=int, default=1, help="sequences at once (default 1)")
     parser.add_argument("--device", choices=get_args(Device), default="auto")
     parser.add_argument("--tokens", type=int, default=32, help="tokens of a timed answer")
     parser.add_argument("--rounds", type=int, default=5, help="timed answers (default 5)")
@@ -222,12 +244,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, report: Callable[[str], None]) -> int:
     """Run ``bench step``; returns the exit status."""
-    found = profile(
-        options.model,
-        device=options.device,
-        num_tokens=max(options.tokens, _MORE),
-        rounds=max(options.rounds, 1),
-    )
+    with tempfile.TemporaryDirectory(prefix="mlx-backends-step-") as scratch:
+        model = options.model
+        if options.shape:
+            model = str(Path(scratch) / options.shape)
+            make_model(SHAPES[options.shape], Path(model))
+        found = profile(
+            model,
+            device=options.device,
+            batch=max(options.batch, 1),
+            num_tokens=max(options.tokens, _MORE),
+            rounds=max(options.rounds, 1),
+        )
+    found = replace(found, model=options.shape or options.model)
     report(found.table())
     if options.json:
         options.json.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")

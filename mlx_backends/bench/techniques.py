@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import mlx.core as mx
+import numpy as np
 from mlx.utils import tree_flatten
 
 from mlx_backends import registry
 from mlx_backends.bench import sample_text, step
+from mlx_backends.bench.random_model import SHAPES, make_model
 from mlx_backends.bench.record import environment
 from mlx_backends.config import Device, EngineConfig
 from mlx_backends.core import SamplingParams
@@ -73,7 +75,9 @@ class Options:
     Attributes:
         model: Folder, Hub id or ``bundled``.
         device: As in ``EngineConfig``.
+        shape: Name of a shape with random weights, which has speed and size but no quality.
         only: Parts of techniques' names; all if empty.
+        skip: Parts of variants' names that are left out.
         text: File of texts for calibration and quality; None is this package's documentation.
         rounds: Timed answers of a row.
         qat_steps: Steps of quantization-aware training; 0 leaves it out.
@@ -81,7 +85,9 @@ class Options:
 
     model: str = "bundled"
     device: Device = "auto"
+    shape: str | None = None
     only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
     text: Path | None = None
     rounds: int = 3
     qat_steps: int = 0
@@ -93,10 +99,9 @@ class Bench:
     def __init__(self, options: Options, scratch: Path) -> None:
         self.options = options
         self.scratch = scratch
-        self.source = model_folder(options.model, "lm")
+        self.source = _source(options, scratch)
         self.folder = scratch / "plain"
-        tokenizer = Tokenizer.from_folder(self.source)
-        ids = tokenizer.encode(sample_text.read(options.text))
+        ids = self._ids()
         rows = [ids[i : i + _ITEM_TOKENS] for i in range(0, len(ids), _ITEM_TOKENS)]
         rows = [row for row in rows if len(row) == _ITEM_TOKENS]
         self.items = [Item(row, 1) for row in rows[0::2][:_NUM_ITEMS]]
@@ -104,7 +109,16 @@ class Bench:
         self.prompt = ids[:_PROMPT_TOKENS]
         self._turn = 0
         self._write_plain()
-        self.reference = self._model(self.folder)
+        self.reference = None if options.shape else self._model(self.folder)
+
+    def _ids(self) -> list[int]:
+        """Tokens of the text; random ones where the model has no real vocabulary."""
+        if self.options.shape:
+            count = 2 * _ITEM_TOKENS * max(_NUM_ITEMS, _NUM_CALIBRATION)
+            size = SHAPES[self.options.shape].vocab_size
+            return np.random.default_rng(0).integers(size, size=count).tolist()
+        text = sample_text.read(self.options.text)
+        return Tokenizer.from_folder(self.source).encode(text)
 
     def _write_plain(self) -> None:
         """The model without quantization, as a folder."""
@@ -116,6 +130,12 @@ class Bench:
         return load_language_model(
             folder, device=self.options.device, dtype="auto", memory_limit_bytes=None
         ).model
+
+    def rows(self, technique: str, variants: Mapping[str, Callable[[Path], Any]]) -> Iterator[Row]:
+        """The variants that are not to be left out, one after the other."""
+        for variant, make in variants.items():
+            if not any(part in variant for part in self.options.skip):
+                yield self.row(technique, variant, make)
 
     def row(self, technique: str, variant: str, make: Callable[[Path], Any] | None = None) -> Row:
         """Make a variant's folder and measure it; a variant that fails says why."""
@@ -136,6 +156,8 @@ class Bench:
         return {"weights, MB": weights / 1e6}
 
     def _quality(self, folder: Path) -> dict[str, float]:
+        if self.reference is None:
+            return {}
         found: Quality = measure(self._model(folder), self.items, self.reference)
         assert found.divergence is not None
         return {"perplexity": found.perplexity, "divergence, nats": found.divergence}
@@ -199,6 +221,13 @@ class Bench:
         return make
 
 
+def _source(options: Options, scratch: Path) -> Path:
+    if options.shape is None:
+        return model_folder(options.model, "lm")
+    make_model(SHAPES[options.shape], scratch / "source")
+    return scratch / "source"
+
+
 def measure_all(options: Options) -> Iterator[Row]:
     """Measure row after row; blocks for seconds to minutes between them."""
     with tempfile.TemporaryDirectory(prefix="mlx-backends-techniques-") as scratch:
@@ -219,15 +248,24 @@ def measure_all(options: Options) -> Iterator[Row]:
 
 
 def _quantization(bench: Bench) -> Iterator[Row]:
-    name, data = "quantization", bench.calibration
-    yield bench.row(name, "weights 8 bits", bench.quantized(weight_bits=8))
-    yield bench.row(name, "weights 4 bits", bench.quantized(weight_bits=4))
-    calibrated = bench.quantized(weight_bits=4, algorithm="gptq", calibration_data=[data])
-    yield bench.row(name, "weights 4 bits, GPTQ", calibrated)
-    dynamic = bench.quantized(weight_bits=8, method="dynamic")
-    yield bench.row(name, "weights and activations 8 bits, dynamic", dynamic)
-    static = bench.quantized(weight_bits=8, method="static", calibration_data=[data])
-    yield bench.row(name, "weights and activations 8 bits, static", static)
+    data = [bench.calibration]
+    variants: dict[str, dict[str, Any]] = {
+        "weights 8 bits": {"weight_bits": 8},
+        "weights 4 bits": {"weight_bits": 4},
+        "weights 4 bits, GPTQ": {
+            "weight_bits": 4,
+            "algorithm": "gptq",
+            "calibration_data": data,
+        },
+        "weights and activations 8 bits, dynamic": {"weight_bits": 8, "method": "dynamic"},
+        "weights and activations 8 bits, static": {
+            "weight_bits": 8,
+            "method": "static",
+            "calibration_data": data,
+        },
+    }
+    makes = {variant: bench.quantized(**options) for variant, options in variants.items()}
+    return bench.rows("quantization", makes)
 
 
 def _compilation(bench: Bench) -> Iterator[Row]:
@@ -268,10 +306,13 @@ def _memory(bench: Bench) -> Iterator[Row]:
 
 
 def _sparsity(bench: Bench) -> Iterator[Row]:
-    name = "sparsity"
-    yield bench.row(name, "half the weights, Wanda", bench.pruned("wanda", "unstructured"))
-    yield bench.row(name, "half in blocks of 32, Wanda", bench.pruned("wanda", "block"))
-    yield bench.row(name, "two of each four, Wanda", bench.pruned("wanda", "2:4"))
+    patterns = {
+        "half the weights, Wanda": "unstructured",
+        "half in blocks of 32, Wanda": "block",
+        "two of each four, Wanda": "2:4",
+    }
+    makes = {variant: bench.pruned("wanda", pattern) for variant, pattern in patterns.items()}
+    return bench.rows("sparsity", makes)
 
 
 def _kernels(bench: Bench) -> Iterator[Row]:
@@ -370,8 +411,10 @@ def _line(row: Row, width: int) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``bench techniques``."""
     parser.add_argument("model", nargs="?", default="bundled", help="folder or Hub id")
+    parser.add_argument("--shape", choices=tuple(SHAPES), help="random weights instead")
     parser.add_argument("--device", choices=get_args(Device), default="auto")
     parser.add_argument("--only", action="append", default=[], help="part of a technique's name")
+    parser.add_argument("--skip", action="append", default=[], help="part of a variant's name")
     parser.add_argument("--text", type=Path, help="texts for calibration and quality")
     parser.add_argument("--rounds", type=int, default=3, help="timed answers of a row")
     parser.add_argument("--qat-steps", type=int, default=0, help="train for so many steps")
@@ -383,8 +426,10 @@ def run(options: argparse.Namespace, report: Callable[[str], None]) -> int:
     """Run ``bench techniques``; returns the exit status."""
     asked = Options(
         model=options.model,
+        shape=options.shape,
         device=options.device,
         only=tuple(options.only),
+        skip=tuple(options.skip),
         text=options.text,
         rounds=max(options.rounds, 1),
         qat_steps=max(options.qat_steps, 0),
@@ -396,9 +441,11 @@ def run(options: argparse.Namespace, report: Callable[[str], None]) -> int:
         report(_line(row, 44))
         if options.json:
             content = {"environment": environment(is_gpu), "rows": [asdict(r) for r in rows]}
-            text = json.dumps({"model": asked.model, **content, "when": WHEN}, indent=1)
+            text = json.dumps(
+                {"model": asked.shape or asked.model, **content, "when": WHEN}, indent=1
+            )
             options.json.write_text(text + "\n", encoding="utf-8")
-    report(f"\n{asked.model}\n{table(rows)}")
+    report(f"\n{asked.shape or asked.model}\n{table(rows)}")
     if options.plot:
         from mlx_backends.bench.techniques_plot import draw
 

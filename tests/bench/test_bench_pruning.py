@@ -6,7 +6,7 @@ import numpy as np
 from mlx_lm.tokenizer_utils import load as load_tokenizer
 
 from mlx_backends import bundled
-from mlx_backends.bench.pruning import CASES, _Batches
+from mlx_backends.bench.pruning import CASES, Recovery, _Batches
 from mlx_backends.bundled.training import chatml
 from mlx_backends.bundled.training.generator import Conversation
 
@@ -23,7 +23,9 @@ def test_only_the_assistants_words_count_fully():
         ]
     )
     generator = SimpleNamespace(conversation=lambda: conversation)
-    batches = _Batches(SimpleNamespace(tokenizer=tokenizer, end=end), generator, steps=2)
+    batches = _Batches(
+        SimpleNamespace(tokenizer=tokenizer, end=end), generator, Recovery(2, conversations=3)
+    )
     assert len(batches) == len(list(batches)) == 2
     ids, weights = (np.array(array) for array in batches[0])
     answers = ids[0][weights[0] == 1].tolist()

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlx_backends.bench import step
+from mlx_backends.bench.__main__ import main
 from mlx_backends.bench.graph_counter import counted_graphs, operations_of
 from mlx_backends.cli.app import app
 
@@ -58,7 +59,7 @@ def test_the_command_writes_a_table_and_json(tiny_lm, tmp_path):
     arguments = ["profile", str(tiny_lm), "--device", "cpu", "--rounds", "1", "--json", str(path)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert "operations a token" in done.stdout
+    assert "operations a step" in done.stdout
     assert json.loads(path.read_text())["compiled"]["waits"] == 1
 
 
@@ -66,3 +67,13 @@ def test_an_unknown_model_is_one_line(tmp_path):
     done = CliRunner().invoke(app, ["profile", str(tmp_path / "nothing")])
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ")
+
+
+def test_all_sequences_decode_in_one_step(tmp_path):
+    path = tmp_path / "step.json"
+    options = ["--shape", "tiny", "--batch", "3", "--tokens", "12", "--rounds", "1"]
+    assert main(["step", *options, "--device", "cpu", "--json", str(path)]) == 0
+    found = json.loads(path.read_text())
+    assert found["model"] == "tiny"
+    assert found["batch"] == 3
+    assert found["compiled"]["waits"] == 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlx_backends.bundled.training import prose
-from mlx_backends.bundled.training.prose import Question
+from mlx_backends.bundled.training.prose import Question, Reference
 
 
 @dataclass(slots=True)
@@ -17,6 +17,7 @@ class Corpus:
         nouns: Nouns that occur in it.
         modifiers: Words that stand before nouns in it.
         headings: The heading of a paragraph, by its first sentence.
+        references: What real packages list: arguments, options, errors, functions.
     """
 
     documents: list[list[list[str]]]
@@ -24,6 +25,7 @@ class Corpus:
     nouns: list[str]
     modifiers: list[str]
     headings: dict[str, str] = field(default_factory=dict)
+    references: list[Reference] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path, *, held_out: bool, sources: frozenset[str] | None = None) -> "Corpus":
@@ -46,7 +48,8 @@ class Corpus:
         }
         paragraphs = [item.paragraphs for item in chosen]
         nouns, modifiers = prose.vocabulary(paragraphs)
-        return cls(paragraphs, asked, nouns, modifiers, headings)
+        listed = [reference for item in chosen for reference in item.references]
+        return cls(paragraphs, asked, nouns, modifiers, headings, listed)
 
     def questions(self, sentence: str) -> list[Question]:
         return self.asked.get(sentence, [])

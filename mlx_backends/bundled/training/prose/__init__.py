@@ -13,13 +13,16 @@ from mlx_backends.bundled.training.prose.collection import (
 )
 from mlx_backends.bundled.training.prose.docstrings import PACKAGES
 from mlx_backends.bundled.training.prose.pages import MANUALS
+from mlx_backends.bundled.training.prose.references import Entry, Reference
 from mlx_backends.bundled.training.prose.rules import Question, questions
 
 __all__ = [
     "MANUALS",
     "PACKAGES",
     "Document",
+    "Entry",
     "Question",
+    "Reference",
     "collect",
     "load",
     "questions",

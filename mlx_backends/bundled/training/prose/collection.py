@@ -6,12 +6,14 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mlx_backends.bundled.training.prose import docstrings, pages
 from mlx_backends.bundled.training.prose.docstrings import Paragraph
+from mlx_backends.bundled.training.prose.references import Entry, Reference, references
 from mlx_backends.bundled.training.prose.rules import Question, questions, questions_after
 from mlx_backends.bundled.training.prose.sentences import BY_THIRD, VERBS
 
@@ -28,12 +30,14 @@ class Document:
         held_out: Kept for evaluation.
         paragraphs: Lists of sentences.
         headings: The heading of each paragraph, empty where there is none.
+        references: What it lists: arguments, options, errors, functions.
     """
 
     source: str
     held_out: bool
     paragraphs: list[list[str]]
     headings: list[str] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
 
 
 def collect(manuals: Path | None = None) -> list[Document]:
@@ -51,7 +55,8 @@ def collect(manuals: Path | None = None) -> list[Document]:
 def _package(name: str) -> Iterator[Document]:
     for path, found in _limited(docstrings.modules(name), docstrings.paragraphs):
         key = f"{name}/{path.parent.name}/{path.name}".encode()
-        yield _document(name, zlib.crc32(key) % 256 < _HELD_OUT_SHARE, found)
+        document = _document(name, zlib.crc32(key) % 256 < _HELD_OUT_SHARE, found)
+        yield replace(document, references=list(references(path)))
 
 
 def _manual(root: Path, manual: pages.Manual) -> Iterator[Document]:
@@ -80,6 +85,7 @@ def _document(source: str, held_out: bool, found: list[Paragraph]) -> Document:
 def _without_leaks(documents: list[Document]) -> list[Document]:
     """Drop evaluation sentences that occur in training documents too, and repeated paragraphs."""
     seen: set[str] = set()
+    described: set[str] = set()
     result = []
     for document in sorted(documents, key=lambda item: item.held_out):
         kept: list[Paragraph] = []
@@ -89,8 +95,24 @@ def _without_leaks(documents: list[Document]) -> list[Document]:
                 kept.append((heading, fresh))
             seen.update(paragraph)
         if kept:
-            result.append(_document(document.source, document.held_out, kept))
+            fresh_entries = _unseen(document.references, described)
+            result.append(
+                replace(
+                    _document(document.source, document.held_out, kept), references=fresh_entries
+                )
+            )
     return result
+
+
+def _unseen(found: list[Reference], described: set[str]) -> list[Reference]:
+    """Drop entries whose meaning occurred before: packages repeat theirs, and both sides may."""
+    kept = []
+    for reference in found:
+        entries = [item for item in reference.entries if item.meaning.lower() not in described]
+        described.update(item.meaning.lower() for item in entries)
+        if len(entries) > 1:
+            kept.append(replace(reference, entries=entries))
+    return kept
 
 
 def save(documents: list[Document], path: Path) -> None:
@@ -119,7 +141,15 @@ def load(path: Path) -> tuple[list[Document], dict[str, list[Question]]]:
     asked = {
         text: [Question(**item) for item in found] for text, found in data["questions"].items()
     }
-    return [Document(**item) for item in data["documents"]], asked
+    return [_loaded(item) for item in data["documents"]], asked
+
+
+def _loaded(data: dict[str, Any]) -> Document:
+    listed = [
+        Reference(item["kind"], item["owner"], [Entry(**entry) for entry in item["entries"]])
+        for item in data.pop("references", [])
+    ]
+    return Document(**data, references=listed)
 
 
 _NOUN = re.compile(

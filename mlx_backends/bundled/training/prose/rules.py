@@ -157,7 +157,7 @@ class Question:
         for name in ("o", "rest"):
             text = slots.get(name, "")
             if text and text != self.answer and rng.random() < 0.4:
-                slots[name] = _without_tail(text)
+                slots[name] = without_tail(text)
         return grammar.capitalize(_COMPILED[self.rule][1][self.ask][1](rng, slots))
 
 
@@ -212,7 +212,7 @@ def _kinds(subject: str) -> tuple[str, ...]:
     return ("function", "method", "call", "option", "setting", "argument", "command", "parameter")
 
 
-def _without_tail(text: str) -> str:
+def without_tail(text: str) -> str:
     """``the largest size of the cache in bytes`` -> ``the largest size of the cache``.
 
     What would be short, and so could be said of others too, stays whole.

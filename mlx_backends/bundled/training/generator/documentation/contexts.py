@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mlx_backends.bundled.training.families import Fact
 from mlx_backends.bundled.training.generator.documentation.listings import Listings
+from mlx_backends.bundled.training.generator.documentation.references import References
 from mlx_backends.bundled.training.generator.documentation.sections import SECTIONS
 from mlx_backends.bundled.training.generator.documentation.writer import Ask, Section, Writer
 from mlx_backends.bundled.training.generator.facts import Facts
@@ -20,7 +21,9 @@ from mlx_backends.retrieval.splitter import Splitter
 
 # Contexts that a page serves.
 _USES = 4
-_MOST_MISSES = 3
+_MOST_MISSES = 2
+# Share of searched contexts whose passages keep the order of the search, as in use.
+_IN_ORDER = 0.7
 # Characters of a chunk; those of the product are as long as 160 tokens, about 490 characters.
 _SIZES = ((260, 420), (380, 560), (420, 520), (420, 520), (450, 900))
 _WORD = re.compile(r"[a-z]+|\d+")
@@ -66,6 +69,7 @@ class Documentation:
         self._passages = passages
         self._held_out = held_out
         self._listings = Listings(self.rng, passages.corpus)
+        self._references = References(self.rng, passages.corpus, held_out=held_out)
         self._page = _Page()
         self._uses = 0
 
@@ -93,10 +97,11 @@ class Documentation:
         asks: list[Ask] = []
         for maker in rng.choices(makers, weights, k=rng.randint(5, 9)):
             draw = rng.random()
-            if draw < 0.12:
-                section = self._listings.section()
+            if draw < 0.22:
+                listed = self._listings if draw < 0.08 else self._references
+                section = listed.section()
             else:
-                section = maker(writer) if draw < 0.87 else self._facts_section()
+                section = maker(writer) if draw < 0.88 else self._facts_section()
             blocks += self._headed(section)
             asks += section.asks
         return _Page.of(self._chunks(blocks), asks)
@@ -147,8 +152,8 @@ class Documentation:
                 if found:
                     question = rng.choice(found)
                     asks.append(Ask(question.render(rng), question.answer, sentence))
-        if rng.random() < 0.3:
-            section = self._listings.section()
+        for listed, chance in ((self._listings, 0.25), (self._references, 0.6)):
+            section = listed.section() if rng.random() < chance else Section()
             place = rng.randint(0, len(blocks))
             blocks[place:place] = section.blocks
             asks += section.asks
@@ -169,9 +174,8 @@ class Documentation:
         What the passages were searched for comes last, which is asked first.
         """
         rng = self.rng
-        count = rng.choice((4, 4, 4, 4, 4, 3, 5, 2, 6, 1)) - len(others)
+        count = rng.choice((4, 4, 4, 3, 3, 3, 2, 2, 5, 6, 1)) - len(others)
         chosen, searched = self._retrieved(page, count)
-        rng.shuffle(chosen)
         passages = [page.chunks[index] for index in chosen]
         items, misses = [], []
         for ask, found in zip(page.asks, page.places, strict=True):
@@ -184,7 +188,7 @@ class Documentation:
             rng.shuffle(some)
             some.sort(key=lambda item: item.question == searched)
         is_missing = any(item.question == searched for item in misses)
-        kept = max(rng.choice((0, 1, 1, 2, _MOST_MISSES)), is_missing)
+        kept = max(rng.choice((0, 0, 1, 1, _MOST_MISSES)), is_missing)
         return Context([*passages, *others], items + (misses[-kept:] if kept else []))
 
     def _retrieved(self, page: _Page, count: int) -> tuple[list[int], str]:
@@ -200,10 +204,15 @@ class Documentation:
             return rng.sample(everywhere, min(len(everywhere), max(1, count))), ""
         question, place = rng.choice(telling)
         is_searched = rng.random() < 0.75
-        rest = page.ranked(question) if is_searched else rng.sample(everywhere, len(everywhere))
-        rest.remove(place)
+        ranking = page.ranked(question)
+        rest = ranking if is_searched else rng.sample(everywhere, len(everywhere))
+        rest = [index for index in rest if index != place]
         is_there = not is_searched or rng.random() < 0.87
-        return [*[place] * is_there, *rest[: max(not is_there, count - is_there)]], question
+        chosen = [*[place] * is_there, *rest[: max(not is_there, count - is_there)]]
+        rng.shuffle(chosen)
+        if is_searched and rng.random() < _IN_ORDER:
+            chosen.sort(key=ranking.index)
+        return chosen, question
 
 
 def _wrapped(block: str, width: int) -> str:

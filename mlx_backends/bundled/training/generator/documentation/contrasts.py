@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mlx_backends.bundled.training.generator.documentation import parallels, particulars
+from mlx_backends.bundled.training.generator.documentation import chains, parallels, particulars
 from mlx_backends.bundled.training.generator.documentation.markdown import joined, table, table_row
 from mlx_backends.bundled.training.generator.documentation.parties import role_of
 from mlx_backends.bundled.training.generator.documentation.writer import Section, Writer
@@ -46,5 +46,6 @@ def roles(writer: Writer) -> Section:
 
 _FORMS: tuple[Callable[[Writer, Section], None], ...] = (
     parallels.acts, parallels.circumstances, parallels.raised, particulars.amounts, particulars.special_values, particulars.measures, particulars.without, particulars.because, parallels.goes,
+    chains.deeds, chains.doers, chains.keys, chains.also,
 )  # fmt: skip  # fmt: skip
-_WEIGHTS = (4.0, 2.0, 1.2, 0.8, 1.2, 1.2, 0.8, 1.2, 1.0)
+_WEIGHTS = (4.0, 2.0, 1.2, 0.8, 1.2, 1.2, 0.8, 1.2, 1.0, 2.6, 0.8, 2.0, 0.7)

@@ -118,6 +118,10 @@ _FRAMES: dict[str, tuple[list[str], list[str]]] = {
         ["Why {be} {o} {p}?", "What {be} {o} {p} for?", "To what end {be} {o} {p}?", "For what purpose {be} {o} {p}?"],
         ["What is the aim when {o} {be} {p}?"],
     ),
+    "catch": (
+        ["(Which|What) (other |)(class|type|{k}) (is|counts as) {c} too?", "As what (else|other {k}) can I (catch|use|treat) {c}?", "What (else|other {k}) is {c}?", "(Which|What) {k} (does|can) {c} (stand for|pass as) too?", "What is {c} besides?"],
+        ["Under what other name can {c} be handled?"],
+    ),
     "raised": (
         ["What does {m} raise?", "(Which|What) {k} does {m} (raise|cause|give|lead to)?", "(Which|What) {k} do I get (for|from|with) {m}?", "What happens (with|in case of|on) {m}?", "What (comes|follows) from {m}?", "What do I catch for {m}?"],
         ["How is {m} answered?", "Which {k} goes with {m}?"],

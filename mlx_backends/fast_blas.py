@@ -18,20 +18,16 @@ which ``mlx-backends doctor`` prints. ``MLX_BACKENDS_BLAS=off`` turns it off.
 
 import ctypes
 import ctypes.util
-import hashlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlx_backends.config import cache_dir
+from mlx_backends.native_library import compiled, find_compiler
 
 _SHIM_SOURCE = Path(__file__).with_suffix(".c")
-_COMPILE_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +53,11 @@ def preload() -> Status:
     if _status is None:
         _status = _choose()
     return _status
+
+
+def is_off() -> bool:
+    """Whether the user wants MLX as it comes."""
+    return os.environ.get("MLX_BACKENDS_BLAS", "").lower() == "off"
 
 
 def use_few_rows(is_on: bool) -> bool:
@@ -89,7 +90,7 @@ def _choose() -> Status:
         return Status("platform", "MLX uses the platform's own BLAS here")
     if importlib.util.find_spec("mlx_cpu") is None and not _has_bundled_reference_blas():
         return Status("platform", "this MLX build does not carry the reference BLAS")
-    if os.environ.get("MLX_BACKENDS_BLAS", "").lower() == "off":
+    if is_off():
         return Status("reference", "MLX_BACKENDS_BLAS=off")
     if "mlx.core" in sys.modules:
         return Status("reference", "mlx.core was imported before mlx_backends; import it after")
@@ -108,7 +109,7 @@ def _has_bundled_reference_blas() -> bool:
 def _load_openblas() -> Status:
     global _shim, _system
     packaged = _packaged_openblas()
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    compiler = find_compiler()
     if packaged is not None and compiler is not None:
         _shim = ctypes.CDLL(str(_compiled_shim(packaged, compiler)), ctypes.RTLD_GLOBAL)
         return Status("OpenBLAS", "from the package scipy-openblas32")
@@ -131,18 +132,7 @@ def _packaged_openblas() -> Path | None:
 
 
 def _compiled_shim(openblas: Path, compiler: str) -> Path:
-    """Path of the compiled shim for this OpenBLAS; compiled at the first call on a machine."""
-    source = _SHIM_SOURCE.read_bytes()
-    stamp = f"{openblas}{openblas.stat().st_mtime_ns}{openblas.stat().st_size}".encode()
-    folder = cache_dir() / "blas"
-    shim = folder / f"shim-{hashlib.sha256(source + stamp).hexdigest()[:16]}.so"
-    if shim.is_file():
-        return shim
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        output = Path(scratch) / "shim.so"
-        command = [compiler, "-O2", "-shared", "-fPIC", str(_SHIM_SOURCE), str(openblas)]
-        command += [f"-Wl,-rpath,{openblas.parent}", "-o", str(output)]
-        subprocess.run(command, check=True, capture_output=True, timeout=_COMPILE_TIMEOUT_S)
-        output.replace(shim)  # atomic: two processes may compile at once
-    return shim
+    """Path of the compiled shim for this OpenBLAS."""
+    stamp = f"{openblas.stat().st_mtime_ns}{openblas.stat().st_size}"
+    options = ["-O2", str(openblas), f"-Wl,-rpath,{openblas.parent}"]
+    return compiled(compiler, _SHIM_SOURCE, options, stamp)

@@ -11,6 +11,7 @@ import mlx.core as mx
 from mlx_backends import bundled, fast_blas
 from mlx_backends.errors import MemoryLimitError, ModelError
 from mlx_backends.json_file import read_json
+from mlx_backends.kernels import host_encoder
 from mlx_backends.models.model_config import read_model_config
 from mlx_backends.models.source import model_folder
 from mlx_backends.text.tokenizer import Tokenizer
@@ -47,6 +48,7 @@ def platform_facts() -> dict[str, Any]:
         "cuda": mx.cuda.is_available(),
         "blas": f"{blas.name} ({blas.reason})",
         "blas_is_fast": blas.is_fast,
+        "cpu_encoder": host_encoder.status().reason,
     }
 
 

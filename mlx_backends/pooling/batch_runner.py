@@ -26,7 +26,7 @@ from mlx_backends.errors import (
     MemoryLimitError,
     as_typed,
 )
-from mlx_backends.pooling.batch_model import BatchModel
+from mlx_backends.pooling.batch_model import BatchModel, Entries
 from mlx_backends.pooling.batching import BatchQueue, Call, Delivery, Place, deliver
 from mlx_backends.pooling.row_results import OnProgress, RowResults
 from mlx_backends.pooling.stats import PoolingStats
@@ -213,8 +213,7 @@ class BatchRunner(Generic[Row]):
         started = [self._start(model, places) for places in batches if places]
         launched = [one for one in started if one is not None]
         try:
-            # Together: one after the other, MLX would wait for the first to be nearly done.
-            mx.async_eval(*[one.values for one in launched])
+            model.launch([one.entries for one in launched])
         except Exception as error:
             for one in launched:
                 deliver(one.places, as_typed(error, f"The {self._noun}"))
@@ -226,12 +225,12 @@ class BatchRunner(Generic[Row]):
         rows = [call.rows[index] for call, index in places]
         try:
             self._require_room(model, max(map(len, rows)))
-            values = model(rows)
+            entries = model(rows)
         except Exception as error:
             deliver(places, as_typed(error, f"The {self._noun}"))
             return None
         self._count(rows, model)
-        return _Launched(places, values)
+        return _Launched(places, entries)
 
     def _require_room(self, model: BatchModel[Row], longest: int) -> None:
         """Refuse a row whose batch would pass the memory limit."""
@@ -244,15 +243,13 @@ class BatchRunner(Generic[Row]):
             )
 
     def _count(self, rows: Sequence[Row], model: BatchModel[Row]) -> None:
-        lengths = list(map(len, rows))
-        limits, before = model.limits, self._stats
-        padded = limits.padded_length(max(lengths)) * limits.padded_rows(len(rows))
+        lengths, before = list(map(len, rows)), self._stats
         self._stats = replace(
             before,
             rows=before.rows + len(rows),
             batches=before.batches + 1,
             tokens=before.tokens + sum(lengths),
-            padded_tokens=before.padded_tokens + padded,
+            padded_tokens=before.padded_tokens + model.limits.tokens_of(lengths),
         )
 
     def _collect(self) -> None:
@@ -261,11 +258,11 @@ class BatchRunner(Generic[Row]):
             return
         launched = self._launched.popleft()
         try:
-            values = np.array(launched.values)
+            entries = launched.entries.result()
         except Exception as error:
             deliver(launched.places, as_typed(error, f"The {self._noun}"))
         else:
-            deliver(launched.places, values)
+            deliver(launched.places, entries)
 
     def _fail_all(self, error: Exception) -> None:
         with self._lock:
@@ -296,4 +293,4 @@ class _Launched(Generic[Row]):
     """A batch on its way: whose rows it holds, and what they become."""
 
     places: list[Place[Row]]
-    values: mx.array
+    entries: Entries

@@ -26,20 +26,28 @@ class BatchLimits:
     """How large batches may be.
 
     Attributes:
-        max_tokens: Padded tokens of a batch; a longer row goes alone.
+        max_tokens: Tokens of a batch, padding included; a longer row goes alone.
         pass_tokens: What one more forward pass costs, in tokens: a batch ends where padding would
             cost more.
         has_buckets: Whether lengths and numbers of rows are rounded up to few different ones, so
             that compiled forward passes are used again.
+        has_padding: Whether rows are padded to the longest; else they are laid end to end.
     """
 
     max_tokens: int
     pass_tokens: int
     has_buckets: bool = False
+    has_padding: bool = True
 
     def padded_length(self, length: int) -> int:
         """Width of a batch whose longest row has so many tokens; at least one."""
         return rounded_up(max(length, 16)) if self.has_buckets else max(length, 1)
+
+    def tokens_of(self, lengths: Sequence[int]) -> int:
+        """Tokens that a batch of these rows computes, padding included."""
+        if not self.has_padding:
+            return sum(max(length, 1) for length in lengths)
+        return self.padded_length(max(lengths)) * self.padded_rows(len(lengths))
 
     def padded_rows(self, count: int) -> int:
         """Height of a batch of so many rows."""
@@ -99,17 +107,18 @@ class BatchQueue(Generic[Row]):
         if opening is None:
             return []
         longest = len(opening.rows[opening.longest_first[0]])
-        capacity = max(1, limits.max_tokens // limits.padded_length(longest))
         batch: list[Place[Row]] = []
-        room = limits.pass_tokens
+        left, room = limits.max_tokens, limits.pass_tokens
         for length in sorted((n for n in self._by_length if n <= longest), reverse=True):
-            padding = longest - length
+            width = limits.padded_length(longest) if limits.has_padding else max(length, 1)
+            padding = longest - length if limits.has_padding else 0
             places = self._by_length[length]
-            while places and len(batch) < capacity and padding <= room:
+            while places and (width <= left or not batch) and padding <= room:
                 call, index = places.popleft()
                 if call.waiting[index]:
                     call.waiting[index] = False
                     batch.append((call, index))
+                    left -= width
                     room -= padding
             if not places:
                 del self._by_length[length]

@@ -75,6 +75,7 @@ def test_doctor_says_why_a_model_keeps_mlx_lms_own_caches(run, make_lm):
 def test_doctor_speaks_plainly(run, tiny_lm):
     out = run("doctor", "--model", tiny_lm).stdout
     assert "blas_is_fast: " in out
+    assert "cpu_encoder: " in out
     assert "context_window: 512" in out
 
 

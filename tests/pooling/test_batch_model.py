@@ -2,11 +2,13 @@
 
 import mlx.core as mx
 import numpy as np
+import pytest
 
 from mlx_backends import EmbedderConfig
-from mlx_backends.pooling.batch_model import PaddedForward, limits_of
+from mlx_backends.pooling.batch_model import limits_of
 from mlx_backends.pooling.batching import BatchLimits
 from mlx_backends.pooling.encoder import Encoder
+from mlx_backends.pooling.padded_forward import PaddedForward
 
 
 def test_a_gpu_gets_large_batches_in_buckets():
@@ -16,6 +18,7 @@ def test_a_gpu_gets_large_batches_in_buckets():
     assert limits_of(mx.Device(mx.gpu), EmbedderConfig(max_batch_tokens=9)).max_tokens == 9
 
 
+@pytest.mark.usefixtures("_mlx_computes")
 def test_buckets_and_compiling_change_no_vector(encoder, make_embedder):
     """What a GPU does, on a CPU: rows and lengths rounded up, one compiled forward pass."""
     embedder = make_embedder(encoder.folder)
@@ -33,9 +36,9 @@ def test_buckets_and_compiling_change_no_vector(encoder, make_embedder):
         BatchLimits(1_000, 1_000, has_buckets=True),
         embedder._description.architecture.config,
     )
-    expected = np.array(model(rows))
-    np.testing.assert_allclose(np.array(run(rows)), expected, atol=1e-6)
-    np.testing.assert_allclose(np.array(run(rows[1:])), expected[1:], atol=1e-6)
+    expected = model(rows).result()
+    np.testing.assert_allclose(run(rows).result(), expected, atol=1e-6)
+    np.testing.assert_allclose(run(rows[1:]).result(), expected[1:], atol=1e-6)
     for _ in range(6):
         run(rows)
     assert set(traced) == {(5, 20), (4, 20)}
@@ -50,4 +53,4 @@ def test_segments_are_padded_too(encoder, make_embedder):
         BatchLimits(1_000, 1_000, has_buckets=True),
         embedder._description.architecture.config,
     )
-    assert np.array(run([[2, 5, 3], [2, 3]], [[0, 1, 1], [0, 0]])).tolist() == [2, 0]
+    assert run([[2, 5, 3], [2, 3]], [[0, 1, 1], [0, 0]]).result().tolist() == [2, 0]

@@ -1,9 +1,12 @@
+import itertools
+
 import mlx.core as mx
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlx_backends.pooling import pool
+from mlx_backends.pooling import packed_pool, pool
 from mlx_backends.pooling.batching import BatchLimits, BatchQueue, Call, pad, rounded_up, token_mask
 
 HIDDEN = mx.array([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]], [[5.0, 6.0], [7.0, 8.0], [1.0, 0.0]]])
@@ -28,6 +31,17 @@ def test_last_token_leaves_padding_out():
     assert pool.last_token(HIDDEN, NO_TOKENS)[0].tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("name", list(pool.POOLINGS))
+@pytest.mark.parametrize("mask", [MASK, NO_TOKENS])
+def test_texts_laid_end_to_end_give_what_padded_ones_give(name, mask):
+    lengths = np.array(mask).sum(axis=1)
+    ends = np.maximum(lengths, 1)
+    hidden = np.concatenate([row[:end] for row, end in zip(np.array(HIDDEN), ends, strict=True)])
+    starts = np.concatenate([[0], np.cumsum(ends)])
+    pooled = packed_pool.POOLINGS[name](hidden, starts, lengths)
+    np.testing.assert_allclose(pooled, pool.POOLINGS[name](HIDDEN, mask), rtol=1e-6)
+
+
 def test_normalize_gives_unit_length_and_keeps_zeros():
     vectors = pool.normalize(mx.array([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(vectors, [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
@@ -50,7 +64,10 @@ def batches_of(lengths: list[int], limits: BatchLimits) -> list[list[int]]:
     return [[index for _, index in batch] for batch in drained(queue, limits)]
 
 
-LIMITS = st.builds(BatchLimits, st.integers(1, 100), st.integers(0, 60), st.booleans())
+LIMITS = st.builds(
+    BatchLimits, st.integers(1, 100), st.integers(0, 60), st.booleans(), st.just(True)
+)
+PACKED_LIMITS = st.builds(BatchLimits, st.integers(1, 100), st.just(0), has_padding=st.just(False))
 
 
 @given(st.lists(st.integers(0, 40), min_size=1), LIMITS)
@@ -61,6 +78,16 @@ def test_batches_hold_every_row_once_within_the_limits(lengths, limits):
         longest = max(lengths[index] for index in batch)
         assert limits.padded_length(longest) * len(batch) <= limits.max_tokens or len(batch) == 1
         assert sum(longest - lengths[index] for index in batch) <= limits.pass_tokens
+
+
+@given(st.lists(st.integers(0, 40), min_size=1), PACKED_LIMITS)
+def test_batches_without_padding_are_as_full_as_the_limit_allows(lengths, limits):
+    batches = [[lengths[index] for index in batch] for batch in batches_of(lengths, limits)]
+    assert sorted(itertools.chain(*batches)) == sorted(lengths)
+    for batch, following in itertools.pairwise(batches):
+        assert limits.tokens_of([*batch, following[0]]) > limits.max_tokens
+    for batch in batches:
+        assert limits.tokens_of(batch) <= limits.max_tokens or len(batch) == 1
 
 
 @given(st.lists(st.integers(0, 40), min_size=1), LIMITS)

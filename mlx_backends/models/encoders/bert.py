@@ -65,6 +65,10 @@ class BertConfig:
         return self.max_position_embeddings
 
     @property
+    def first_position(self) -> int:
+        return self.max_position_embeddings - self.max_length
+
+    @property
     def num_segments(self) -> int:
         return self.type_vocab_size
 
@@ -93,6 +97,7 @@ class Bert(Encoder):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        self.config = config
         self.embeddings = _Embeddings(config)
         self.encoder = _Encoder(config)
 
@@ -122,7 +127,7 @@ class _Embeddings(nn.Module):
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
-        self._first_position = config.max_position_embeddings - config.max_length
+        self._first_position = config.first_position
 
     def __call__(self, token_ids: mx.array, segments: mx.array | None) -> mx.array:
         first = self._first_position

@@ -29,8 +29,14 @@ class BertCrossEncoder(Bert):
 
         Shapes: as in ``Encoder``. Returns (B,).
         """
-        hidden = super().__call__(token_ids, mask, segments)
-        return self.classifier(self.pooler(hidden))[:, 0]
+        return self.score(super().__call__(token_ids, mask, segments)[:, 0])
+
+    def score(self, first: mx.array) -> mx.array:
+        """Scores by the vectors of first tokens.
+
+        Shapes: first (B, D). Returns (B,).
+        """
+        return self.classifier(self.pooler(first))[:, 0]
 
 
 class _Pooler(nn.Module):
@@ -38,5 +44,5 @@ class _Pooler(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def __call__(self, hidden: mx.array) -> mx.array:
-        return mx.tanh(self.dense(hidden[:, 0]))
+    def __call__(self, first: mx.array) -> mx.array:
+        return mx.tanh(self.dense(first))

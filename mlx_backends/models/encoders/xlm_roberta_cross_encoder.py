@@ -26,7 +26,14 @@ class XLMRobertaCrossEncoder(XLMRoberta):
 
         Shapes: as in ``Encoder``. Returns (B,).
         """
-        return self.classifier(super().__call__(token_ids, mask, segments)[:, 0])[:, 0]
+        return self.score(super().__call__(token_ids, mask, segments)[:, 0])
+
+    def score(self, first: mx.array) -> mx.array:
+        """Scores by the vectors of first tokens.
+
+        Shapes: first (B, D). Returns (B,).
+        """
+        return self.classifier(first)[:, 0]
 
 
 class _Head(nn.Module):

@@ -17,6 +17,13 @@ _END = r"(?:\.$|, |; |: | \(| if | when | unless | because | so that | in order 
 _THIRDS = "|".join(sorted(BY_THIRD))
 _BASES = "|".join(sorted(VERBS))
 _PARTICIPLES = "|".join(sorted({verb.participle for verb in VERBS.values()}))
+_PREPOSITIONS = "on|of|from|with|into|as|through|against"
+_LEANING = "|".join(
+    third
+    for third in "depends consists refers relies belongs points iterates inherits derives applies".split()
+    if third in BY_THIRD
+)
+_NUMBERS = r"\d[\d,.]*|one|two|three|four|five|six|seven|eight|nine|ten|twelve"
 _ERROR = r"(?:an? |the )?(?P<o>`?\w*(?:Error|Exception|Warning|Interrupt|Iteration)`?)"
 
 _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
@@ -124,6 +131,30 @@ _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
         [("o", "What does {s} (allow|let|enable|permit) {w} [to ]do?"), ("o", "What is {s} (good|used) for?"), ("s", "What (allows|lets) {w} [to ]{o}?")],
     ),
     (
+        re.compile(rf"^{_SUBJECT} (?:{_THIRDS}) (?:(?! and | which | that )[^.;:()]){{3,90}},? and (?P<v>{_THIRDS}) {_OBJECT}{_END}"),
+        [("o", "What does {s} {b}?"), ("o", "(Tell me what|Say what) {s} {v}.")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_LEANING}) (?P<r>{_PREPOSITIONS}) {_OBJECT}{_END}"),
+        [("o", "What does {s} {b} {r}?"), ("s", "What {v} {r} {o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|was|were) (?P<p>{_PARTICIPLES}) (?P<r>on|of|from|with|into|through|against) {_OBJECT}{_END}"),
+        [("o", "What {v} {s} {p} {r}?"), ("o", "{R} what {v} {s} {p}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_THIRDS}) (?P<o>{_NUMBERS}) (?P<t>[a-z]+s|[a-z]+ [a-z]+s){_END}"),
+        [("o", "How many {t} does {s} {b}?"), ("o", "What number of {t} does {s} {b}?")],
+    ),
+    (
+        re.compile(r"^(?:.* )?(?P<t>(?:[a-z]+ )?[a-z]{4,}s),? (?:such as|for example|like) (?P<o>`[^`]+`)(?:\.$|,| and| or| \()"),
+        [("o", "What is an example of {t}?"), ("o", "(Give|Name) an example of {t}."), ("o", "Which {t} are there, for example?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_THIRDS}) (?P<q>(?! by )[^.;:(),]{{4,60}}?) (?P<o>by [a-z]+ing [^.;:(),]{{3,60}})\.$"),
+        [("o", "How does {s} {b} {q}?"), ("o", "In (which|what) way does {s} {b} {q}?")],
+    ),
+    (
         re.compile(rf"^{_SUBJECT} was (?:added|introduced|removed|deprecated) in (?P<o>(?:version )?\d[\w.]*)"),
         [("o", "In which version was {s} (added|introduced|removed|deprecated)?"), ("o", "Since when does {s} exist?")],
     ),
@@ -172,11 +203,14 @@ def questions(sentence: str) -> list[Question]:
         subject = slots.get("s", "")
         if subject and _is_vague(subject):
             continue
+        if subject[:1].isupper() and subject.split()[0].lower() in VERBS:  # an order, not a subject
+            continue
         if not subject and starts_with_verb(slots.get("o", "")):
             continue
         lowered = {name: grammar.uncapitalize(text) for name, text in slots.items() if name != "v"}
         filled = {**slots, **lowered, **_verb_forms(slots.get("v", ""))}
         filled |= {"ol": lowered.get("o", ""), "cl": lowered.get("c", "")}
+        filled |= {"R": slots.get("r", "").capitalize()}
         for ask, (slot, _) in enumerate(asks):
             words = slots[slot].split()
             if len(words) <= 13 and slots[slot] in sentence and words[-1] not in _BAD_ENDS:

@@ -77,7 +77,7 @@ def install(writer: Writer) -> Section:
         "code": fenced(rng, rows[1:], "bash"),
     }[style]
     version = f"{rng.randint(1, 20)}.{rng.randint(0, 30)}"
-    needed = rng.choice((*lexicon.LANGUAGES, "CUDA", "Node", "CMake", "glibc", "SQLite"))
+    needed = rng.choice((*lexicon.LANGUAGES, "Node", "CMake", "glibc", "SQLite"))
     line = rng.choice(_NEEDS)(rng, {"n": needed, "v": version, "p": project.name})
     section.asks.append(writer.ask("needs", f"{needed} {version}", line, n=needed))
     section.blocks = [line, body] if rng.random() < 0.6 else [body, line]

@@ -13,8 +13,6 @@ import numpy as np
 
 from mlx_backends.core import SamplingParams
 
-_BITS = np.arange(32, dtype=np.uint32)
-
 
 class PenalizedRow(Protocol):
     """The part of ``sampler.RowContext`` that penalties look at."""
@@ -41,18 +39,22 @@ def masked(logits: mx.array, bitmasks: Sequence[np.ndarray | None]) -> mx.array:
 
     Shapes: logits (B, V), a bitmask (ceil(V / 32),) uint32; a shorter one allows nothing beyond.
     """
-    if all(mask is None for mask in bitmasks):
-        return logits
     width = logits.shape[-1]
-    words = np.full((len(bitmasks), -(-width // 32)), 2**32 - 1, dtype=np.uint32)
-    for row, mask in enumerate(bitmasks):
-        if mask is not None:
-            words[row] = 0
-            count = min(mask.size, words.shape[1])
-            words[row, :count] = mask[:count]
-    bits = (mx.array(words)[:, :, None] >> mx.array(_BITS)) & 1
-    allowed = bits.reshape(len(bitmasks), -1)[:, :width].astype(mx.bool_)
-    return mx.where(allowed, logits, -mx.inf)
+    # Unpacked here: the model still computes meanwhile, and rows without a mask cost nothing.
+    rows = {row: _unpacked(mask, width) for row, mask in enumerate(bitmasks) if mask is not None}
+    if not rows:
+        return logits
+    allowed = mx.array(np.stack(list(rows.values())))
+    if len(rows) == len(bitmasks):
+        return mx.where(allowed, logits, -mx.inf)
+    where = mx.array(list(rows))
+    logits[where] = mx.where(allowed, logits[where], -mx.inf)
+    return logits
+
+
+def _unpacked(bitmask: np.ndarray, width: int) -> np.ndarray:
+    bits = bitmask.view(np.uint8)
+    return np.unpackbits(bits, count=width, bitorder="little").view(np.bool_)
 
 
 def needs_history(params: SamplingParams) -> bool:

@@ -106,14 +106,14 @@ def _ask(context: Context, items: list[Item], *, as_json: bool = False) -> Conve
 
 
 def _facts(count: int, generator: Generator, *, as_json: bool = False) -> Conversation | None:
-    context = generator.context(count, real=0.0, filler=0.3)
+    context = generator.context(count, real=0.0, filler=0.3, strict=False)
     item = _first(context.items)
     return _ask(context, [item], as_json=as_json) if item else None
 
 
 def _unseen_synonyms(generator: Generator) -> Conversation | None:
     """Ask with synonyms that training never swaps, at least one of which the passages lack."""
-    context = generator.context(4, real=0.0, filler=0.3)
+    context = generator.context(4, real=0.0, filler=0.3, strict=False)
     item = _first(context.items)
     if item is None:
         return None
@@ -124,9 +124,9 @@ def _unseen_synonyms(generator: Generator) -> Conversation | None:
     return _ask(context, [replace(item, question=question)])
 
 
-def _near_miss(generator: Generator, *, refuse: bool) -> Conversation | None:
+def _near_miss(generator: Generator, *, refuse: bool, strict: bool = False) -> Conversation | None:
     """Ask over a context that has a near miss: that one, or what the same context answers."""
-    context = generator.context(4, real=0.0, filler=0.3)
+    context = generator.context(4, real=0.0, filler=0.3, strict=strict)
     missing = _first(context.items, refuse=True)
     if missing is None or not is_near_miss(missing.question, context.passages):
         return None
@@ -153,7 +153,7 @@ _COMMON = frozenset(
 
 
 def _third_question(generator: Generator) -> Conversation | None:
-    context = generator.context(4, real=0.0, filler=0.3)
+    context = generator.context(4, real=0.0, filler=0.3, strict=False)
     items = [item for item in context.items if item.answer is not None][:3]
     return _ask(context, items) if len(items) == 3 else None
 
@@ -226,6 +226,7 @@ LM_ROWS: list[Row] = [
     ),
     Row("4 facts, unseen synonyms", _unseen_synonyms, 0.85),
     Row("near miss refused", partial(_near_miss, refuse=True), 0.92),
+    Row("near miss by one name, role or relation", partial(_near_miss, refuse=True, strict=True)),
     Row("answer beside a near miss", partial(_near_miss, refuse=False), 0.95),
     Row("third question of a conversation", _third_question, 0.93),
     Row("follow-up that leaves words out", _follow_up, 0.93),

@@ -126,9 +126,11 @@ def fake_quantize(
     scale = torch.where(from_low, scale, -scale)
     edge = torch.where(from_low, low, high)
     zero = torch.round(edge / scale)
-    scale = torch.where(zero != 0, edge / zero, scale).bfloat16().float()
-    bias = torch.where(zero != 0, edge, torch.zeros_like(edge)).bfloat16().float()
-    rounded = torch.round((flat - bias) / scale).clamp(0, levels) * scale + bias
+    scale = torch.where(zero != 0, edge / zero, scale)
+    bias = torch.where(zero != 0, edge, torch.zeros_like(edge))  # a bfloat16 already
+    # MLX chooses the level by the exact scale and stores the scale in the type of the weights.
+    levels_of = torch.round((flat - bias) / scale).clamp(0, levels)
+    rounded = levels_of * scale.bfloat16().float() + bias
     start = 0
     with torch.no_grad():
         for parameter in parameters:

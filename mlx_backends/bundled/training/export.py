@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def export(inputs: Path, weights: Path, target: Path, *, bits: int = 4) -> None:
 
 
 def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
-    """Write the chat model unquantized, in Hugging Face layout."""
+    """Write the chat model unquantized, in Hugging Face layout, with the layers that it has."""
     fast_blas.preload()
     import mlx.core as mx
 
@@ -45,7 +46,9 @@ def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
     mx.save_safetensors(str(folder / "model.safetensors"), state, {"format": "mlx"})
     ids = _copy_tokenizer(inputs, folder)
     end, pad = ids[chatml.IM_END], ids[chatml.END_OF_TEXT]
-    config = LmConfig().to_hf() | {"bos_token_id": None, "eos_token_id": end, "pad_token_id": pad}
+    layers = {name.split(".")[2] for name in state if name.startswith("model.layers.")}
+    shape = replace(LmConfig(), num_layers=len(layers))
+    config = shape.to_hf() | {"bos_token_id": None, "eos_token_id": end, "pad_token_id": pad}
     _write_json(folder / "config.json", config)
     generation = {
         "eos_token_id": [end, pad],
@@ -54,7 +57,7 @@ def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
         "max_new_tokens": 128,
     }
     _write_json(folder / "generation_config.json", generation)
-    tokenizer.write_config(folder, max_length=LmConfig().max_positions, chat=True)
+    tokenizer.write_config(folder, max_length=shape.max_positions, chat=True)
 
 
 def quantize_lm(source: Path, target: Path, *, bits: int) -> None:

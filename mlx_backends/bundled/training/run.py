@@ -19,6 +19,8 @@ class Run:
         device: ``cuda`` or ``cpu``.
         gpus: Processes that train together, one a GPU (chat model only).
         eval_every_s: Seconds between evaluations.
+        quantize_from: Share of the run after which the chat model's weights are rounded as in the
+            file that ships.
         resume: Folder to go on from: a run's `out`, or a chat model that ships.
     """
 
@@ -26,14 +28,14 @@ class Run:
     out: Path
     seconds: float
     workers: int = 14
-    tokens: int = 49_152
+    tokens: int = 46_080
     device: str = "cuda"
     gpus: int = 1
     eval_every_s: float = 60.0
     eval_items: int = 160
     muon_rate: float = 4e-3
     adam_rate: float = 2e-3
-    quantize_from: float = 0.75
+    quantize_from: float = 0.5
     resume: Path | None = None
     seed: int = 0
 

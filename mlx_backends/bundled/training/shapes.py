@@ -10,7 +10,7 @@ class LmConfig:
 
     vocab_size: int = 4096
     hidden_size: int = 384
-    num_layers: int = 8
+    num_layers: int = 10
     num_heads: int = 6
     num_kv_heads: int = 2
     head_dim: int = 64

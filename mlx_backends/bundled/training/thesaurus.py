@@ -12,7 +12,11 @@ from itertools import combinations
 from pathlib import Path
 
 from mlx_backends.bundled.training import grammar, lexicon
-from mlx_backends.bundled.training.families.concepts import TRAINED_CONCEPTS
+from mlx_backends.bundled.training.families.concepts import (
+    HELD_OUT_CONCEPTS,
+    TRAINED_CONCEPTS,
+    Concept,
+)
 
 _FOLDER = Path(__file__).parent
 _HELD_OUT_SHARE = 40  # of 256, of the sets from WordNet
@@ -20,6 +24,7 @@ _VERBAL = frozenset(
     "to does do did can will must may should cannot could would i you we they not and or never always".split()
 )
 _NOMINAL = frozenset("the a an this that these those each every all which what of no its".split())
+_BE = frozenset("is are was were be been being gets get".split())
 _CODE = re.compile(r"(`[^`]*`)")
 _LOWER = re.compile(r"(?<![\w./-])[a-z]{3,}(?![\w/-])")
 
@@ -36,8 +41,9 @@ def synonym_sets(*, held_out: bool) -> tuple[SynonymSet, ...]:
     kept += [item for item, _ in derived if _is_chosen(item) and not _pairs(item[1]) & trained]
     if held_out:
         return tuple(kept)
-    unseen = {pair for item in kept for pair in _pairs(item[1])}
-    return tuple(item for item, _ in (*written, *derived) if not _pairs(item[1]) & unseen)
+    unseen = {pair for item in kept for pair in _pairs(item[1])} | _unseen_pairs()
+    every = dict.fromkeys(item for item, _ in (*written, *derived, *_read("wordnet_wide.txt")))
+    return tuple(item for item in every if not _pairs(item[1]) & unseen)
 
 
 def _read(name: str) -> list[tuple[SynonymSet, bool]]:
@@ -62,9 +68,18 @@ def _stated_pairs() -> set[tuple[str, str]]:
     """Return the pairs that other word lists of the training treat as equal."""
     groups = [[verb.base for verb in group] for group in grammar.VERB_GROUPS]
     groups += [[name, *others] for name, others in lexicon.ATTRIBUTE_SYNONYMS.items()]
-    for concept in TRAINED_CONCEPTS:
-        groups += [list(concept.forward), list(concept.object_nouns), list(concept.subject_nouns)]
+    groups += [wordings for concept in TRAINED_CONCEPTS for wordings in _wordings(concept)]
     return {pair for words in groups for pair in _pairs(words)}
+
+
+def _unseen_pairs() -> set[tuple[str, str]]:
+    """Return the pairs that relations of the evaluation treat as equal."""
+    groups = [wordings for concept in HELD_OUT_CONCEPTS for wordings in _wordings(concept)]
+    return {pair for words in groups for pair in _pairs(words)}
+
+
+def _wordings(concept: Concept) -> list[list[str]]:
+    return [list(concept.forward), list(concept.object_nouns), list(concept.subject_nouns)]
 
 
 class Thesaurus:
@@ -96,6 +111,8 @@ class Thesaurus:
             return ()
         before = text[: match.start()].rsplit(None, 1)
         last = before[-1].lower() if before else ""
+        if last in _BE and match[0].endswith("ed"):  # "is calculated by": not the adjective
+            return found.get("v", ())
         if last in _VERBAL:
             return found.get("v", ())
         if last in _NOMINAL:
@@ -117,7 +134,7 @@ def _forms(*, held_out: bool) -> dict[str, dict[str, tuple[str, ...]]]:
     """Map each form of a word to the same form of its synonyms, by part of speech."""
     table: dict[str, dict[str, dict[str, None]]] = {}
     for kind, words in synonym_sets(held_out=held_out):
-        rows = [_inflections(kind, word) for word in words]
+        rows = [inflections(kind, word) for word in words]
         for column in zip(*rows, strict=True):
             for form in column:
                 others = table.setdefault(form, {}).setdefault(kind, {})
@@ -128,7 +145,8 @@ def _forms(*, held_out: bool) -> dict[str, dict[str, tuple[str, ...]]]:
     }
 
 
-def _inflections(kind: str, word: str) -> tuple[str, ...]:
+def inflections(kind: str, word: str) -> tuple[str, ...]:
+    """Return the forms of a word of a part of speech: n, v, or one that has no forms."""
     if kind == "n":
         return word, grammar.plural(word)
     if kind == "v":

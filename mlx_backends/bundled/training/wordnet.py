@@ -1,12 +1,13 @@
 """Derives sets of synonyms from WordNet's database, for the words that technical prose uses.
 
-WordNet 3.0 comes with Debian's `wordnet-base`. Only close synonyms are kept: the set must be the
-main sense of its words.
+WordNet 3.0 comes with Debian's `wordnet-base`. `wordnet.txt` holds close synonyms alone: the set must
+be the main sense of its words. `wordnet_wide.txt` has looser and rarer ones too, for training only.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlx_backends.bundled.training import grammar
@@ -23,7 +24,31 @@ NOTICE = """\
 # advertising or publicity pertaining to distribution of the software.
 """
 _FILES = {"n": "noun", "v": "verb", "a": "adj"}
-_LEAST = {"n": 12, "v": 5, "a": 8}  # occurrences that make one word of a set common enough
+
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """Which sets are kept.
+
+    Attributes:
+        senses: Among how many of a word's first senses the set must be, by part of speech.
+        least: Occurrences that make one word of a set common enough, by part of speech.
+        least_each: Occurrences of each word.
+        has_main_sense: Whether the set must be the first sense of one of its words.
+        most_words: Words of a set.
+        takes_untagged: Whether a word may be of no part of speech in WordNet's tagged texts.
+    """
+
+    senses: dict[str, int]
+    least: dict[str, int]
+    least_each: int
+    has_main_sense: bool
+    most_words: int
+    takes_untagged: bool
+
+
+CLOSE = Closeness({"n": 1, "v": 2, "a": 2}, {"n": 12, "v": 5, "a": 8}, 2, False, 4, False)
+WIDE = Closeness({"n": 2, "v": 3, "a": 3}, {"n": 4, "v": 4, "a": 4}, 1, True, 5, True)
 _ODD = frozenset(  # words whose main sense is another one in technical prose
     "works auto being scores terms proceedings authorities environ zip bump min mint dash populate fetching "
     "pronounced file circumstances cook muse float figure panic except".split()
@@ -31,16 +56,18 @@ _ODD = frozenset(  # words whose main sense is another one in technical prose
 _WORD = re.compile(r"[a-z]{3,14}")
 
 
-def write(database: Path, prose: Iterable[str], target: Path) -> None:
+def write(database: Path, prose: Iterable[str], target: Path, closeness: Closeness = CLOSE) -> None:
     """Write the sets for the words of some prose."""
     counts = Counter(word for sentence in prose for word in _WORD.findall(sentence.lower()))
     lines = [
-        f"{kind} {' '.join(words)}" for kind in _FILES for words in _sets(database, kind, counts)
+        f"{kind} {' '.join(words)}"
+        for kind in _FILES
+        for words in _sets(database, kind, counts, closeness)
     ]
     target.write_text(NOTICE + "\n".join(sorted(lines)) + "\n", encoding="utf-8")
 
 
-def _sets(database: Path, kind: str, counts: Counter[str]) -> list[list[str]]:
+def _sets(database: Path, kind: str, counts: Counter[str], closeness: Closeness) -> list[list[str]]:
     senses = _senses(database / f"index.{_FILES[kind]}")
     irregular = _irregular(database / f"{_FILES[kind]}.exc")
     main_kind = _main_kinds(database)
@@ -50,14 +77,16 @@ def _sets(database: Path, kind: str, counts: Counter[str]) -> list[list[str]]:
             word
             for word in words
             if _WORD.fullmatch(word)
-            and offset in senses.get(word, [])[: 1 if kind == "n" else 2]
-            and main_kind.get(word) == kind
+            and offset in senses.get(word, [])[: closeness.senses[kind]]
+            and main_kind.get(word, kind if closeness.takes_untagged else "") == kind
             and (kind == "a" or _is_regular(word, kind, irregular))
-            and counts[word] >= 2
+            and counts[word] >= closeness.least_each
         ]
-        common = [word for word in kept if counts[word] >= _LEAST[kind]]
-        if len(kept) > 1 and common and not _ODD & set(kept):
-            found.append(sorted(kept, key=lambda word: -counts[word])[:4])
+        common = [word for word in kept if counts[word] >= closeness.least[kind]]
+        is_main = any(offset == senses[word][0] for word in kept)
+        is_close = len(kept) > 1 and bool(common) and not _ODD & set(kept)
+        if is_close and (is_main or not closeness.has_main_sense):
+            found.append(sorted(kept, key=lambda word: -counts[word])[: closeness.most_words])
     return found
 
 

@@ -152,6 +152,69 @@ license: name licence: be licensed under, be released under, be distributed unde
 run_on: part platform: run on, work on, be made for, be available for, target, need: be the platform of, host, be home to: platform, target platform, system: guest
 memory: part mem: use, need, take up, occupy, claim, have a footprint of: be the footprint of, be used by, be enough for: memory, footprint, memory use: process
 kind: part kind: be, be a kind of, count as, be classed as, be an example of: be the kind of, include: kind, type, sort, category: instance, example, case
+hire_out: name things: hire out, let, make ~ available for a fee, charge a fee for: be for hire at, be on offer at: line of business: letter, landlord
+paint_of: person thing: paint, draw, sketch, make a picture of, portray, depict: be drawn by, be depicted by, be portrayed by: motif, sitter: painter, artist
+build_house: person place: design, plan, draw the plans for, be the architect of: be designed by, be planned by: project: architect, planner
+translate_book: person file: translate, render ~ into English, put ~ into English: be translated by, have its English text from: translation: translator
+edit_text: person file: edit, revise, go over, proofread, polish: be edited by, be revised by, be polished by: manuscript: editor, proofreader
+host_event: place name: host, house, be the venue of, be the scene of: take place in, be held in, be staged in, happen in: guest event: venue, setting, scene
+rule_over: person place: rule, reign over, govern, be king of, be on the throne of: be ruled by, be governed by, have ~ as king: realm, kingdom: ruler, king, sovereign
+conquer: name place: conquer, capture, seize, occupy, take: fall to, be captured by, be seized by, be occupied by: conquest: conqueror, occupier
+marry: person person: marry, be married to, be the spouse of, be the wife of, be the husband of: be married to, share a home with: spouse: spouse
+parent_of: person person: be the mother of, be the father of, have ~ as a child, bring ~ up, raise: be the child of, be a son of, be a daughter of, grow up with: child, son, daughter: parent, mother, father
+sibling: person person: be the brother of, be the sister of, have the same parents as: be a brother of, be a sister of: sibling: sibling
+succeed_person: person person: succeed, come after, take over from, follow ~ in office: hand over to, come before, be followed by: predecessor: successor
+advise: person name: advise, counsel, give advice to, be an adviser to, consult for: be advised by, take advice from, listen to: client: adviser, counsel, consultant
+represent_client: person name: speak for, act for, stand up for, defend ~ in court: be defended by, have ~ as a lawyer: client: lawyer, spokesman, advocate
+accuse: person name: accuse, bring charges against, sue, take ~ to court: be sued by, be taken to court by, have to answer to: defendant: plaintiff, accuser
+obey: part part: obey, follow the orders of, take orders from, answer to, do what ~ says: command, give orders to, be the boss of: superior, boss: subordinate
+train_person: person person: train, coach, instruct, prepare: be trained by, be coached by, work out with: pupil, trainee: coach, trainer, instructor
+treat_ill: person person: treat, look after, cure, heal: be treated by, be a patient of, be cured by: patient: doctor, physician, healer
+wait_on: person person: serve, wait on, attend to: be served by, be attended to by: guest: waiter, servant, attendant
+escort: part part: accompany, escort, go along with, come with, go hand in hand with: be accompanied by, be escorted by, come along with: companion: escort, attendant
+imitate: thing thing: imitate, mimic, ape, copy the style of, be modelled on: serve as a model for, be imitated by, be mimicked by: model, example: imitation, imitator
+mirror_image: thing thing: mirror, reflect, be a reflection of, show the image of: be reflected by, be mirrored in: original: reflection, mirror image
+hint: thing thing: suggest, hint at, point to, imply, give a clue to: be suggested by, be implied by, be hinted at by: implication: hint, clue, indication
+prove: thing thing: prove, confirm, bear out, be proof of, leave no doubt about, establish: be borne out by, be confirmed by, be established by: proven fact: proof, evidence, confirmation
+disprove: thing thing: disprove, refute, contradict, speak against, rule out: be refuted by, be disproved by: refuted claim: counterexample, refutation
+affect: part thing: affect, influence, have an effect on, act on, make a difference to, shape: be affected by, be influenced by, be shaped by: affected quantity: influence, factor
+hold_together: thing things: hold ~ together, glue, bond, tie ~ together, bind: be glued together by, be bound by, stick together through: bound parts: glue, bond, tie
+cover: thing thing: lie over, lie on top of, blanket, coat, overlay: be beneath, be coated with, lie under: ground: coat, layer, blanket
+support_weight: thing thing: prop ~ up, hold ~ up, bear the weight of, be the foundation of, underpin: rest on, stand on, be propped up by: load: support, pillar, prop, foundation
+block_way: thing part: block, be in the way of, obstruct, stand in front of, keep ~ from passing: be blocked by, be stuck behind, be obstructed by: blocked traveller: obstacle, barrier, hurdle
+open_door: thing thing: open, unlock, give access to, be the key to: be opened with, be unlocked with: lock: key, way in
+drive: part part: drive, power, propel, set ~ in motion, keep ~ moving: be powered by, be driven by, be propelled by, get its power from: driven part: motor, drive, engine
+heat: part thing: heat, warm up, bring ~ to temperature: be heated by, get its heat from: heated object: heater, source of heat
+cool: part thing: cool, cool ~ down, chill, take heat from: be cooled by, be chilled by: cooled object: cooler, fan
+light: part place: light, light up, illuminate, shed light on, shine on: be lit by, be illuminated by: lit place: lamp, source of light
+feed_animal: person thing: feed, give food to, bring food to: be fed by, get food from: animal: feeder, keeper
+grow_crop: place things: grow, cultivate, be known for growing, raise: be grown in, come from the fields of: crop, harvest: farm, growing region
+mine: place thing: mine, dig up, have mines of: be mined in, be dug up in: mineral, ore: mine, pit
+drain_river: place place: flow into, drain into, empty into, join: be fed by, take in the water of: mouth: tributary
+cross: thing place: cross, span, go over, pass over, run across: be crossed by, be spanned by: crossing: bridge
+lead_to_place: thing place: lead to, go to, take you to, end at, run to: be reached by, be the end of: end point, terminus: road, way
+start_from: thing place: start at, set out from, depart from, leave from: be the starting point of, be where you board: starting point, departure point: journey
+pass_by: thing place: pass, go by way of, run through, call at: lie on the route of, be passed by, be a stop of: stop, station: route, line
+overlook: thing place: overlook, look out over, have a view of, face: be seen from, be in full view of: view: lookout, viewpoint
+date_deadline: part date: be due on, have to be finished by, must be ready by, fall due on: be the deadline of, be the last day for: deadline, due date: assignment
+opens_on: name date: open on, start on, first take place on, begin on: be the opening day of, see the start of: opening day, first day: event
+ends_on: name date: close on, be over on, finish on, have its last day on: be the closing day of, see the end of: closing day, last day: event
+worth: thing price: be valued at, fetch, sell at, change hands for: be the going rate for, be paid for: going rate, market value: collectible
+budget_of: name price: have ~ to spend, dispose of, have a budget of, be given ~ a year: be at the disposal of, be the budget of: budget, means, funds: spender
+debt: name price: owe the bank, be in debt by, be short of, have debts of: be the debt of, be owed by: debt, deficit: debtor
+weigh_limit: part weight: bear at most, hold no more than, break under more than, be built for: be the most for, be the maximum load of: maximum load: carrier part
+speak_about: person thing: talk about, give a talk on, lecture about, speak on: be presented by, be the subject of a talk by: topic of the talk: speaker, presenter
+research: person thing: be an expert in, specialize in, know all about, be at home in: be the field of, be the speciality of: speciality, field of expertise: expert, specialist
+dream: person thing: dream of, long for, wish for, hope for, crave: be the dream of, be wanted by: dream, wish, desire: dreamer
+avoid: person things: avoid, shun, steer clear of, keep away from, stay away from: be shunned by, be avoided by: taboo: avoider
+refuse_food: person thing: be allergic to, not tolerate, not stand, get ill from: make ~ ill, be poison for: allergen: allergic person
+collect_hobby: person things: collect, have a collection of, hunt for, gather at home: be collected by, end up in the collection of: collectibles: collector
+wear: person thing: wear, have on, be dressed in, put on: be worn by, be put on by, hang on: clothing, outfit: wearer
+use_tool: person part: work with, make use of, swear by, rely on, handle: be the tool of, be at the service of: favourite tool, instrument: operator, user
+break_law: name thing: break, violate, breach, offend against, fail to comply with: be violated by, be broken by: violated rule: offender, violator
+comply: part thing: comply with, conform to, meet, satisfy, be in line with, adhere to: be met by, be satisfied by, be adhered to by: standard, norm: conforming part
+vary_with: thing thing: vary with, depend on, change with, be a function of, be governed by: govern, determine, decide: driver, determining factor: dependent quantity
+sum_of: thing things: be the sum of, be made up of, add up, total: add up to, together make: summands, parts: sum, total
 * warn: part person: warn, alert, notify, give notice to: be warned by, hear from, be alerted by: person to tell: alarm
 * pay: name person: pay, give money to, reward, compensate, remunerate: be paid by, get money from, receive a salary from: payee: payer
 * carry: part things: carry, transport, haul, move ~ about, bear: be carried by, travel in, be on board of: load, freight: carrier, vehicle

@@ -13,6 +13,7 @@ from mlx_backends.bundled.training.families.measures import MEASURES
 from mlx_backends.bundled.training.families.projects import PROJECTS
 from mlx_backends.bundled.training.families.relations import Relations
 from mlx_backends.bundled.training.families.things import THINGS
+from mlx_backends.bundled.training.families.triples import TRIPLES
 from mlx_backends.bundled.training.families.values import VALUES
 
 # The order decides what a seed draws.
@@ -36,5 +37,5 @@ TYPED: list[Any] = [
     Errors(),
     Relations("relation", TRAINED_CONCEPTS, weight=34.0),
 ]
-ALL_TRAINED: list[Any] = [*FAMILIES, *MEASURES, *TYPED]
+ALL_TRAINED: list[Any] = [*FAMILIES, *MEASURES, *TRIPLES, *TYPED]
 TYPED_FAMILIES = frozenset(family.name for family in TYPED)

@@ -145,6 +145,7 @@ _KINDS: dict[str, Callable[[Names], Phrase]] = {
     "error": _code("error", lambda names: names.class_name(names.rng.choice(("Error", "Error", "Warning", "Exception")))),
     "option": _code("option", lambda names: names.rng.choice((names.flag, names.identifier, names.environment_variable))()),
 }  # fmt: skip
+_CAN_ACT = frozenset("part thing things name person fn option file command".split())
 # What a question asks with, where "what" does not fit.
 _WHAT = {
     "person": "Who", "place": "Where", "dur": "How long", "price": "How much", "date": "When", "freq": "How often",
@@ -198,6 +199,25 @@ class Relations:
         keys = frozenset({f"{concept.name}:o:{subject.short}", f"{concept.name}:s:{thing.short}"})
         found = {"C": concept, "S": (concept.kinds[0], subject), "O": (concept.kinds[1], thing)}
         return Fact(self.name, statement, [(capitalize(q), a) for q, a in asks], keys, found)  # type: ignore[arg-type]
+
+    def exchanged(self, rng: random.Random, fact: Fact) -> tuple[str, set[str]] | None:
+        """Ask as if the object of a fact were its subject, or the other way round.
+
+        Returns:
+            The question with the key of the fact that would answer it; None where the kinds differ
+            so much that nobody would ask.
+        """
+        concept: Concept = fact.slots["C"]  # type: ignore[assignment]
+        (kind, subject), (other_kind, thing) = fact.slots["S"], fact.slots["O"]  # type: ignore[misc]
+        if not {kind, other_kind} <= _CAN_ACT:
+            return None
+        if rng.random() < 0.5:
+            key = f"{concept.name}:o:{thing.short}"
+            text = self._ask(rng, concept, thing, other_kind, "", to_object=True)
+        else:
+            key = f"{concept.name}:s:{subject.short}"
+            text = self._ask(rng, concept, subject, kind, "", to_object=False)
+        return capitalize(text), {key}
 
     @staticmethod
     def _noun(names: Names, kind: str, fixed: tuple[str, Phrase] | None) -> Phrase:

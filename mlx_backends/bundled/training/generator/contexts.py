@@ -6,6 +6,7 @@ import textwrap
 from mlx_backends.bundled.training.families import Fact
 from mlx_backends.bundled.training.generator.facts import Facts
 from mlx_backends.bundled.training.generator.items import Context, Item
+from mlx_backends.bundled.training.generator.near_misses import NearMisses, is_covered
 from mlx_backends.bundled.training.generator.passages import Passage, Passages
 from mlx_backends.bundled.training.generator.tables import Tables
 
@@ -13,24 +14,30 @@ from mlx_backends.bundled.training.generator.tables import Tables
 class Contexts:
     """Makes contexts of facts, of real prose, and long ones of both."""
 
-    def __init__(self, rng: random.Random, facts: Facts, passages: Passages) -> None:
+    def __init__(
+        self, rng: random.Random, facts: Facts, passages: Passages, *, held_out: bool = False
+    ) -> None:
         self.rng = rng
         self.facts = facts
         self.passages = passages
+        self.near_misses = NearMisses(facts, held_out=held_out)
         self.tables = Tables(facts.names, passages)
 
-    def of_facts(self, count: int, *, real: float, filler: float) -> Context:
+    def of_facts(self, count: int, *, real: float, filler: float, strict: bool = True) -> Context:
         """Make passages that hold `count` facts, and every question over them.
 
         Args:
             count: Number of facts.
             real: Chance that a passage is real prose with questions made by rules.
             filler: Chance of real sentences around a fact.
+            strict: Whether unanswerable questions are one name, one role or one relation off, where
+                that is possible; otherwise they are of facts that are not stated.
         """
         rng = self.rng
         blocks: list[Passage] = []
         facts = self.facts.draw(count + rng.choice((1, 2, 2, 3)))
         ghosts, facts = facts[count:], facts[:count]
+        stated = facts
         paragraph = rng.random() < filler
         while facts:
             size = min(len(facts), rng.choice((1, 1, 2, 3, 4)) if paragraph else 1)
@@ -45,7 +52,13 @@ class Contexts:
             block, missed = self.passages.of_prose(rng.randint(1, 5))
             blocks.append(block)
             misses += missed
-        return self._assemble(blocks[:12], self._ghost_items(ghosts) + misses)
+        blocks = blocks[:12]
+        misses += self._ghost_items(ghosts, stated)
+        if strict and stated:
+            text = "\n".join(text for text, _ in blocks)
+            near = [Item(question, None) for question in self.near_misses.of(stated, text)]
+            misses = near + misses if rng.random() < 0.5 else near or misses
+        return self._assemble(blocks, misses)
 
     def of_prose(self, count: int) -> Context:
         """Make passages of real prose alone, several from one document."""
@@ -66,6 +79,7 @@ class Contexts:
         blocks, misses = [], []
         facts = self.facts.draw(rng.randint(4, 12) + 2)
         ghosts, facts = facts[:2], facts[2:]
+        stated = facts
         for _ in range(rng.randint(5, 12)):
             size = rng.randint(1, 3)
             group, facts = facts[:size], facts[size:]
@@ -78,7 +92,7 @@ class Contexts:
                 block, missed = self.passages.of_prose(rng.randint(3, 9))
             blocks.append(block)
             misses += missed
-        return self._assemble(blocks, self._ghost_items(ghosts) + misses)
+        return self._assemble(blocks, self._ghost_items(ghosts, stated) + misses)
 
     def _assemble(self, blocks: list[Passage], misses: list[Item]) -> Context:
         rng = self.rng
@@ -101,8 +115,11 @@ class Contexts:
         rng.shuffle(kept_misses)
         return Context(passages, items + [Item(item.question, None) for item in kept_misses[:4]])
 
-    def _ghost_items(self, ghosts: list[Fact]) -> list[Item]:
-        return [Item(self.rng.choice(fact.asks)[0], None) for fact in ghosts]
+    def _ghost_items(self, ghosts: list[Fact], stated: list[Fact]) -> list[Item]:
+        """Ask for facts that are not stated, unless a stated one may say it in other words."""
+        statements = [fact.statement for fact in stated]
+        questions = [self.rng.choice(fact.asks)[0] for fact in ghosts]
+        return [Item(text, None) for text in questions if not is_covered(text, statements)]
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -40,6 +40,11 @@ class Facts:
             chosen.append((family, fact))
         return [fact for _, fact in chosen]
 
+    def sibling_of(self, fact: Fact) -> Fact | None:
+        """Make a near miss of a fact, or None if its family is not one of these."""
+        family = next((f for f in self.families if f.name == fact.family), None)
+        return self._sibling((family, fact))[1] if family else None
+
     def _sibling(self, pair: tuple[Any, Fact]) -> tuple[Any, Fact]:
         """Make a near miss: the same family with some of its key, or another that shares a slot."""
         rng = self.rng

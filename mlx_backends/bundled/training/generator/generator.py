@@ -45,7 +45,7 @@ class Generator:
         self.level = level
         self._facts = Facts(self.names, families)
         self._passages = Passages(self.names, corpus)
-        self._contexts = Contexts(self.rng, self._facts, self._passages)
+        self._contexts = Contexts(self.rng, self._facts, self._passages, held_out=held_out)
         self._documentation = Documentation(self._facts, self._passages, held_out=held_out)
         self._follow_ups = FollowUps(self.names, self._passages)
         self._questioning = Questioning(self.rng)
@@ -55,10 +55,17 @@ class Generator:
         """Make facts that share subjects and attributes, with no question in common."""
         return self._facts.draw(count)
 
-    def context(self, count: int, *, real: float | None = None, filler: float = 0.5) -> Context:
+    def context(
+        self,
+        count: int,
+        *,
+        real: float | None = None,
+        filler: float = 0.5,
+        strict: bool = True,
+    ) -> Context:
         """Make passages that hold `count` facts; see `Contexts.of_facts`."""
         chance = 0.35 * self.level if real is None else real
-        return self._contexts.of_facts(count, real=chance, filler=filler)
+        return self._contexts.of_facts(count, real=chance, filler=filler, strict=strict)
 
     def prose_context(self, count: int) -> Context:
         """Make passages of real prose alone, several from one document."""

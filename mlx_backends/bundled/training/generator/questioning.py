@@ -26,7 +26,7 @@ class Questioning:
         """Ask several questions of a context in a random wrapper."""
         rng = self.rng
         items = context.items if in_order else self._order(context.items)
-        items = items[: turns or (6 if in_order else rng.choice((1, 2, 3, 4, 5, 6)))]
+        items = items[: turns or (6 if in_order else rng.choice((1, 2, 3, 4, 5, 6, 8, 10)))]
         draw = rng.random()
         if draw < 0.12:
             return self._unnumbered(context, items)

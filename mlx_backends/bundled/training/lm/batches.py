@@ -11,7 +11,8 @@ from mlx_backends.bundled.training.generator import Corpus, Generator
 from mlx_backends.bundled.training.lm.model import ANSWER, CONTEXT, PAD, PROSE
 
 _PAGE_SHARE = 0.05
-BUCKETS = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
+# Lengths of rows; all divide the 46,080 tokens of a batch, so that compiled parts see one shape.
+BUCKETS = (192, 256, 320, 384, 480, 576, 640, 768, 960, 1152, 1280, 1536, 1920, 2304, 3072)
 
 
 class Encoded:

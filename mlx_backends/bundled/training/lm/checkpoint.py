@@ -1,7 +1,8 @@
 """What a training run leaves behind and another one goes on from.
 
-`lm-0.safetensors` and `lm-1.safetensors` hold the weights in bfloat16, each small enough to travel,
-`optimizer.pt` the optimizer's momentum. The shipped folder, quantized by MLX, can be resumed as well.
+`lm-0.safetensors` to `lm-3.safetensors` hold the weights in bfloat16, each small enough to travel,
+`optimizer.pt` the optimizer's momentum. The shipped folder, quantized by MLX, can be resumed as well,
+and a model with fewer layers: it grows without a change of what it computes.
 Files are replaced whole, so that a copy taken at any time can be read.
 """
 
@@ -15,7 +16,8 @@ from mlx_backends.bundled.training.common import Optimizer
 from mlx_backends.bundled.training.lm.model import LanguageModel
 
 _OPTIMIZER = "optimizer.pt"
-_PARTS = 2
+_PARTS = 4
+_OUTPUTS = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
 
 
 def save(model: LanguageModel, optimizer: Optimizer, out: Path) -> None:
@@ -43,16 +45,50 @@ def load_weights(model: LanguageModel, folder: Path) -> None:
     state: dict[str, Tensor] = {}
     for path in paths:
         state |= load_file(path)
-    model.load_state_dict(
-        {name.removeprefix("model."): weight.float() for name, weight in unpacked(state).items()}
-    )
+    weights = {
+        name.removeprefix("model."): weight.float() for name, weight in unpacked(state).items()
+    }
+    model.load_state_dict(grown(weights, model.config.num_layers))
+
+
+def grown(state: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """Spread the layers of a model over more of them.
+
+    A layer that is added has the weights of the one before it, but adds nothing to the residual stream:
+    its output projections are zero (as in Chen et al. 2016, "Net2Net", the function stays the same).
+
+    Args:
+        state: Weights under the names of `LanguageModel`.
+        layers: How many there are to be.
+
+    Raises:
+        ValueError: There are more already.
+    """
+    count = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("layers."))
+    if count > layers:
+        raise ValueError(f"The weights have {count} layers, which do not fit into {layers}.")
+    result = {name: tensor for name, tensor in state.items() if not name.startswith("layers.")}
+    before = -1
+    for layer in range(layers):
+        source = ((layer + 1) * count - 1) // layers
+        for name, tensor in state.items():
+            rest = name.removeprefix(f"layers.{source}.")
+            if rest != name:
+                is_silent = source == before and rest in _OUTPUTS
+                copy = torch.zeros_like(tensor) if is_silent else tensor.clone()
+                result[f"layers.{layer}.{rest}"] = copy
+        before = source
+    return result
 
 
 def load_optimizer(optimizer: Optimizer, folder: Path) -> None:
-    """Read the optimizer of a checkpoint; without one it starts afresh."""
+    """Read the optimizer of a checkpoint; without one of this shape it starts afresh."""
     path = folder / _OPTIMIZER
-    if path.is_file():
-        optimizer.load_state(torch.load(path, weights_only=True))
+    if not path.is_file():
+        return
+    state = torch.load(path, weights_only=True)
+    if [b.shape for b in state["muon"]] == [b.shape for b in optimizer.muon.buffers]:
+        optimizer.load_state(state)
 
 
 def unpacked(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -30,11 +30,12 @@ def _asked(
     *,
     refuse: bool = False,
     as_json: bool = False,
+    strict: bool = False,
     thesaurus: Thesaurus | None = None,
 ) -> list[Conversation]:
     result: list[Conversation] = []
     while len(result) < items:
-        context = generator.context(count, real=0.0, filler=0.3)
+        context = generator.context(count, real=0.0, filler=0.3, strict=strict)
         found = [item for item in context.items if (item.answer is None) == refuse]
         if thesaurus:
             reworded = [replace(i, question=thesaurus.reword(i.question)) for i in found]
@@ -92,6 +93,7 @@ def evaluation_sets(folder: Path, items: int) -> dict[str, list[str]]:
     reworded = Generator(8, corpus, held_out=True, families=HELD_OUT_REWORDED)
     sets["reworded_4"] = _asked(reworded, 4, items)
     sets["refuse_4"] = _asked(known, 4, items, refuse=True)
+    sets["near_4"] = _asked(known, 4, items, refuse=True, strict=True)
     sets["json_4"] = _asked(known, 4, items, as_json=True)
     related = Generator(8, corpus, held_out=True, families=HELD_OUT_RELATIONS)
     sets["related_4"] = _asked(related, 4, items)

@@ -105,6 +105,30 @@ kernel void types(device const int* a, device const uchar* b, device const bool*
   brain[i] = bfloat(float(e[i]) * 2.0f);
 }
 """
+GEOMETRY = """
+kernel void shade(device const float4* normals [[buffer(0)]], device const float2* at [[buffer(1)]],
+    device float4* out [[buffer(2)]], device float* more [[buffer(3)]],
+    uint i [[thread_position_in_grid]]) {
+  const float4 n = normals[i];
+  const float3 a = normalize(float3(n.x, n.y, n.z)), b = float3(at[i], 1.0f);
+  const float3 c = cross(a, b);
+  float4 color = clamp(float4(c, length(b)), -1.0f, 1.0f);
+  color += 0.5f * mix(float4(0.0f), float4(1, 2, 3, 4), saturate(n.w));
+  color = fma(color, float4(2.0f), -abs(n));
+  out[i] = select(color, exp(max(color, float4(-2.0f))), n.w > 0.0f);
+  const float2 d = floor(at[i] / 0.25f) - float2(1, -1);
+  more[i] = distance(at[i], d) + dot(a, b) + step(0.0f, n.x) + smoothstep(-1.0f, 1.0f, n.y)
+    + fract(n.z) + sign(n.w) + float(as_type<uint>(n.x) >> 31);
+}
+"""
+HALVES = """
+kernel void halves(device const half* x [[buffer(0)]], device half* out [[buffer(1)]],
+    uint i [[thread_position_in_grid]]) {
+  const half y = clamp(x[i], half(-0.5f), half(0.5f));
+  half4 v = half4(y, exp(y), rsqrt(half(1.0f) + y * y), max(y, half(0.0f)));
+  out[i] = dot(v, half4(half(1.0f))) + metal::precise::sqrt(abs(y)) + half(clz(uint(i)) - ctz(8u));
+}
+"""
 DEVICE_BARRIER = """
 kernel void rotate(device float* out [[buffer(0)]], uint t [[thread_index_in_threadgroup]],
     uint size [[threads_per_threadgroup]]) {
@@ -168,6 +192,8 @@ def cases() -> dict[str, Case]:
         ),
         "pointers": Case(POINTERS, 4, [mx.array([1.0])], [mx.array([8.0, 9.0, 10.0, 10.0])]),
         "every type, in three dimensions": _types(),
+        "vectors, and functions of vectors": _geometry(),
+        "functions of halves": _halves(),
         "a barrier of device memory": Case(
             DEVICE_BARRIER, 32, [], [mx.concatenate([mx.arange(1, 32), mx.zeros(1)])]
         ),
@@ -176,6 +202,39 @@ def cases() -> dict[str, Case]:
 
 def _block_sums(x: mx.array) -> mx.array:
     return mx.pad(x, (0, 24)).reshape(8, 128).sum(1)
+
+
+def _geometry() -> Case:
+    normals, at = random(100, 4), random(100, 3)[:, :2]
+    n, p = (np.array(array, np.float64) for array in (normals, at))
+    a = n[:, :3] / np.linalg.norm(n[:, :3], axis=1, keepdims=True)
+    b = np.concatenate([p, np.ones((100, 1))], axis=1)
+    length = np.linalg.norm(b, axis=1, keepdims=True)
+    color = np.clip(np.concatenate([np.cross(a, b), length], axis=1), -1, 1)
+    color += 0.5 * np.clip(n[:, 3:], 0, 1) * np.array([1, 2, 3, 4])
+    color = 2 * color - np.abs(n)
+    color = np.where(n[:, 3:] > 0, np.exp(np.maximum(color, -2)), color)
+    steps = np.clip((n[:, 1] + 1) / 2, 0, 1)
+    more = np.linalg.norm(p - (np.floor(p / 0.25) - [1, -1]), axis=1) + (a * b).sum(1)
+    more += (n[:, 0] >= 0) + steps**2 * (3 - 2 * steps)
+    more += n[:, 2] % 1 + np.sign(n[:, 3]) + (n[:, 0] < 0)
+    expected = [mx.array(array.astype(np.float32)) for array in (color, more)]
+    return Case(GEOMETRY, 100, [normals, mx.contiguous(at)], expected, tolerance=1e-4)
+
+
+def _halves() -> Case:
+    x = random(40).astype(mx.float16)
+    y = np.clip(np.array(x, np.float64), -0.5, 0.5)
+    want = y + np.exp(y) + 1 / np.sqrt(1 + y * y) + np.maximum(y, 0) + np.sqrt(np.abs(y))
+    want += [32 - int(i).bit_length() - 3 for i in range(40)]
+    return Case(
+        HALVES,
+        40,
+        [x],
+        [mx.array(want.astype(np.float32))],
+        tolerance=5e-2,
+        options={"output_dtypes": [mx.float16]},
+    )
 
 
 def _types() -> Case:

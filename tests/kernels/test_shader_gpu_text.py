@@ -13,6 +13,8 @@ from .shader_cases import (
     ADD,
     BLOCK_SUM,
     DEVICE_BARRIER,
+    GEOMETRY,
+    HALVES,
     HELPERS,
     MATMUL,
     POINTERS,
@@ -30,6 +32,8 @@ SOURCES = {
     "types": TYPES,
     "barrier": DEVICE_BARRIER,
     "vectors": VECTORS,
+    "geometry": GEOMETRY,
+    "halves": HALVES,
 }
 TYPES_OF_CUDA = CUDA_TYPES | {
     mx.uint8: "uint8_t",

@@ -24,6 +24,7 @@ _HEADERS = (
     "metal_math.h",
     "metal_memory.h",
     "metal_process.h",
+    "metal_simd.h",
     "prelude.h",
 )
 _COMPILE_TIMEOUT_S = 120
@@ -135,8 +136,10 @@ def _run_compiler(command: list[str]) -> None:
 @cache
 def _header_folder() -> Path:
     """The emulator's headers as files of one folder, whose name tells their content."""
-    package = files("mlx_backends.kernels.emulator")
-    texts = {name: package.joinpath(name).read_text(encoding="utf-8") for name in _HEADERS}
+    package = files("mlx_backends.kernels")
+    paths = [package.joinpath("emulator", name) for name in _HEADERS]
+    paths.append(package.joinpath("source", "metal_language.h"))
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
     digest = hashlib.sha256("".join(texts.values()).encode()).hexdigest()[:16]
     folder = cache_dir() / "emulator" / f"headers-{digest}"
     folder.mkdir(parents=True, exist_ok=True)

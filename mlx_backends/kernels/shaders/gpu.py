@@ -25,6 +25,7 @@ Gpu = Literal["metal", "cuda"]
 # MLX puts arrays of fewer elements into another address space, in which the user's text may not
 # compile.
 _MIN_ELEMENTS = 8
+_CUDA_PRELUDE = ("metal_on_cuda.h", "metal_language.h", "metal_threads_on_cuda.h")
 _ERROR = re.compile(r"\.metal[:(](?P<line>\d+)[:)].*?error:? (?P<text>.*)")
 
 
@@ -91,7 +92,7 @@ def texts(signature: Signature, gpu: Gpu) -> tuple[str, str]:
     else:
         before = translate(signature.before, "cuda", is_body=False)
         body = translate(signature.body, "cuda", is_body=True)
-        prelude = read_source("metal_on_cuda.h")
+        prelude = "".join(map(read_source, _CUDA_PRELUDE))
     header = f'{prelude}#line 1 "{file}"\n{before}\n'
     lines = [_buffer_line(buffer, gpu) for buffer in signature.buffers]
     lines += _position_lines(signature, gpu)
@@ -128,11 +129,7 @@ def _position_lines(signature: Signature, gpu: Gpu) -> list[str]:
         parts = f"shader_position_{i}"
         if position.attribute in POSITIONS:
             parts = ", ".join(f"{parts}.{part}" for part in "xyz"[: position.width])
-        if gpu == "cuda" and position.width > 1:
-            made = f"make_{position.type_name}({parts})"
-        else:
-            made = f"{position.type_name}({parts})"
-        after.append(f"const {position.type_name} {position.name} = {made};")
+        after.append(f"const {position.type_name} {position.name} = {position.type_name}({parts});")
     return [*before, "{", *after]
 
 

@@ -27,6 +27,8 @@ _DEFAULT = re.compile(
 )
 _CLEAN = re.compile(r"[A-Za-z`][\w`'\",./ -]*[\w`)]")
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?;]) |[ ,]+\(?e\.g|[ ,]+\(?i\.e|: ?$")
+# Names that questions of the evaluation over documentation hold, so that none of them is trained.
+_ASKED_IN_EVALUATION = frozenset({"--verbose", "truncate", "truncate()"})
 _BAD_ENDS = frozenset(
     "for of in to by with from on at as that and or is are a an the into if not be than when which".split()
 )
@@ -161,7 +163,7 @@ def _summaries(nodes: list[ast.ClassDef] | list[ast.FunctionDef]) -> list[Entry]
 def _entry(name: str, said: str, default: str) -> Entry | None:
     """Keep the first sentence of what is said, if it is prose and says enough."""
     text = plain(_DEFAULT.sub("", said.strip()))
-    if not text:
+    if not text or name in _ASKED_IN_EVALUATION:
         return None
     text = _FIRST_SENTENCE.split(text)[0].strip().rstrip(".:;, ").strip()
     count = len(text.split())

@@ -26,11 +26,11 @@ from mlx_backends.models.loader import LoadedModel, load_language_model, use_dev
 from mlx_backends.models.paging import NotPageableError, PagingPlan, plan_paging
 
 # Larger chunks keep a GPU busy; on a CPU they gain nothing, and the others wait longer.
-_CPU_CHUNK, _GPU_CHUNK = 512, 2_048
-# MLX has cuDNN prepare attention for each pair of lengths, so on CUDA prompts come in these units.
+_CPU_CHUNK, _METAL_CHUNK, _CUDA_CHUNK = 512, 2_048, 8_192
+# MLX has cuDNN prepare attention for each pair of lengths, so on CUDA it sees lengths of this unit.
 _CUDA_TILE = 256
 # Up to so many new tokens, reading the context in place beats preparing and gathering.
-_CUDA_MAX_EXTENSION = 32
+_CUDA_MAX_SHORT = 128
 
 
 def build_loop(files: ModelFiles, config: EngineConfig, limit: int | None) -> Loop:
@@ -65,7 +65,8 @@ def build_loop(files: ModelFiles, config: EngineConfig, limit: int | None) -> Lo
 
 def with_chunk_size(config: EngineConfig, device: mx.Device) -> EngineConfig:
     """The configuration with the prefill chunk size that it means on a device."""
-    default = _CPU_CHUNK if device == mx.Device(mx.cpu) else _GPU_CHUNK
+    on_gpu = _CUDA_CHUNK if mx.cuda.is_available() else _METAL_CHUNK
+    default = _CPU_CHUNK if device == mx.Device(mx.cpu) else on_gpu
     return replace(config, prefill_chunk_size=config.prefill_chunk_size or default)
 
 
@@ -173,7 +174,7 @@ def make_runner(
             KernelAccess(pool),
             eos_token_ids,
             tile=tile,
-            max_extension=_CUDA_MAX_EXTENSION if tile > 1 else 0,
+            max_short=_CUDA_MAX_SHORT if tile > 1 else 0,
             smallest_batch=device_layers.smallest_batch(loaded.model, plan.dtype),
         )
 

@@ -14,9 +14,10 @@ from mlx_backends.engine.decode_batch import (
     scratch_inputs,
 )
 from mlx_backends.engine.decode_step import DecodeStep
-from mlx_backends.engine.device_pass import ExtensionPass, PrefillPass
 from mlx_backends.engine.drawing import Drawing, needs_host
+from mlx_backends.engine.extension_step import ExtensionStep
 from mlx_backends.engine.launched import Launched
+from mlx_backends.engine.packed_pass import Packing, Span
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.engine.runner import RunnerStats
 from mlx_backends.engine.sequence import Sequence
@@ -34,8 +35,8 @@ class DeviceRunner:
         pool: Room for that.
         access: How the pool is read and written.
         eos_token_ids: Ids that end a completion.
-        tile: As in ``PrefillPass``.
-        max_extension: Most tokens of a chunk for which an ``ExtensionPass`` is better.
+        tile: As in ``Packing``.
+        max_short: Likewise.
         smallest_batch: Rows of a decode step for more than one sequence, at least.
     """
 
@@ -50,7 +51,7 @@ class DeviceRunner:
         eos_token_ids: frozenset[int],
         *,
         tile: int = 1,
-        max_extension: int = 0,
+        max_short: int = 0,
         smallest_batch: int = 1,
     ) -> None:
         self._model = loaded.model
@@ -59,10 +60,11 @@ class DeviceRunner:
         self._pool = pool
         self._access = access
         self._tile = tile
-        self._max_extension = max_extension
+        self._max_short = max_short
         self._smallest_batch = smallest_batch
         self._drawing = Drawing(eos_token_ids)
         self._step = DecodeStep(loaded.model, plan, access)
+        self._extension = ExtensionStep(loaded.model, plan, access)
         self._batch: DecodeBatch | None = None
         self._first_tokens: dict[Sequence, mx.array] = {}
 
@@ -72,7 +74,7 @@ class DeviceRunner:
             bytes_per_block=self._pool.bytes_per_block,
             pool_bytes=self._pool.nbytes,
             traces=self._step.traces,
-            compile_s=self._step.compile_s,
+            compile_s=self._step.compile_s + self._extension.compile_s,
             operations=self._step.operations,
         )
 
@@ -99,21 +101,21 @@ class DeviceRunner:
 
     def prefill(self, chunk: PrefillChunk) -> Launched | None:
         """As in ``Runner``."""
-        sequence = chunk.sequence
+        return self.prefill_together([chunk])
+
+    def prefill_together(self, chunks: Seq[PrefillChunk]) -> Launched | None:
+        """As in ``PrefillPackingRunner``."""
+        drawing = [chunk.sequence for chunk in chunks if chunk.is_last]
         with use_device(self._device):
-            forward_pass = self._pass_for(chunk)
-            tokens = forward_pass.tokens(sequence.token_ids)
-            caches = self._plan.caches(forward_pass, forward_pass.last)
-            logits = self._model(tokens, cache=caches)
-            # A model whose body is not known gives those of every position.
-            logits = logits[:, forward_pass.last if logits.shape[1] > 1 else 0]
-            if not chunk.is_last:
+            logits = self._prefill_logits(chunks)
+            if not drawing:
                 # The last layer's attention and all after it stay uncomputed.
                 mx.async_eval(self._access.state)
                 return None
-            launched = self._drawing.draw(logits, [sequence])
+            launched = self._drawing.draw(logits, drawing)
             self._access.follow(launched.token_ids)
-            self._first_tokens[sequence] = launched.token_ids
+            for row, sequence in enumerate(drawing):
+                self._first_tokens[sequence] = launched.token_ids[row : row + 1]
             return self._launched(launched)
 
     def decode(self, sequences: Seq[Sequence]) -> Launched:
@@ -133,11 +135,19 @@ class DeviceRunner:
         """As in ``Runner``."""
         self._first_tokens.pop(sequence, None)
 
-    def _pass_for(self, chunk: PrefillChunk) -> PrefillPass | ExtensionPass:
-        where = self._access, self._pool, chunk.sequence.block_ids, chunk.start, chunk.stop
-        if chunk.stop - chunk.start <= self._max_extension:
-            return ExtensionPass(*where)
-        return PrefillPass(*where, self._tile)
+    def _prefill_logits(self, chunks: Seq[PrefillChunk]) -> mx.array:
+        """Logits after the chunks that end a prompt, or of any row. Shapes: returns (n, V)."""
+        token_ids = [chunk.sequence.token_ids for chunk in chunks]
+        spans = [Span(c.sequence.block_ids, c.start, c.stop) for c in chunks]
+        packing = Packing(self._pool, spans, self._tile, self._max_short)
+        rows = [r for r, c in zip(packing.last_rows, chunks, strict=True) if c.is_last] or [0]
+        if self._extension.can_run(packing):
+            return self._extension.run(packing, token_ids, rows)
+        last = mx.array(rows, dtype=mx.int32)
+        caches = self._plan.caches(packing.forward_pass(self._access), last)
+        logits = self._model(packing.tokens(token_ids), cache=caches)
+        # A model whose body is not known gives those of every row.
+        return logits[last, -1] if len(logits) > len(last) else logits[:, -1]
 
     def _launched(self, launched: Launched) -> Launched:
         mx.async_eval(launched.arrays, self._access.state)

@@ -19,10 +19,10 @@ from mlx_backends.engine.drawing import needs_host
 from mlx_backends.engine.interface import EngineStats
 from mlx_backends.engine.launched import Launched, StepResult
 from mlx_backends.engine.output import take_in
-from mlx_backends.engine.runner import PackingRunner, Runner
+from mlx_backends.engine.runner import PackingRunner, PrefillPackingRunner, Runner
 from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.sequence import Sequence
-from mlx_backends.engine.step import Step
+from mlx_backends.engine.step import PrefillChunk, Step
 from mlx_backends.errors import MemoryLimitError, MLXBackendsError, NumericalError, as_typed
 from mlx_backends.text.tokenizer import Tokenizer
 
@@ -48,6 +48,7 @@ class Loop:
         self._scheduler = scheduler
         self._runner = runner
         self._packing = runner if isinstance(runner, PackingRunner) else None
+        self._packs_prefill = runner if isinstance(runner, PrefillPackingRunner) else None
         self._tokenizer = tokenizer
         self._planned_bytes = planned_bytes
         self._counters = Counters()
@@ -131,10 +132,16 @@ class Loop:
         if packing is not None:
             sequences = [*step.decode, *(chunk.sequence for chunk in chunks)]
             return [(sequences, partial(packing.run, chunks, step.decode))] if sequences else []
-        pieces: list[_Piece] = [([c.sequence], partial(self._runner.prefill, c)) for c in chunks]
+        pieces = self._prefill_pieces(chunks)
         if step.decode:
             pieces.append((step.decode, partial(self._runner.decode, step.decode)))
         return pieces
+
+    def _prefill_pieces(self, chunks: list[PrefillChunk]) -> list[_Piece]:
+        packing = self._packs_prefill
+        if packing is not None and chunks:
+            return [([c.sequence for c in chunks], partial(packing.prefill_together, chunks))]
+        return [([c.sequence], partial(self._runner.prefill, c)) for c in chunks]
 
     def _collect(self) -> None:
         """Wait for the tokens that were launched, and give each to its sequence."""

@@ -71,3 +71,12 @@ class PackingRunner(Runner, Protocol):
     def run(self, prefill: Seq[PrefillChunk], decode: Seq[Sequence]) -> Launched | None:
         """Compute the chunks, and draw a token for each sequence that is due one."""
         ...
+
+
+@runtime_checkable
+class PrefillPackingRunner(Runner, Protocol):
+    """A runner that computes all chunks of a step in one pass, and its decode rows in another."""
+
+    def prefill_together(self, chunks: Seq[PrefillChunk]) -> Launched | None:
+        """Compute the chunks, and draw a token after each that ends a prompt."""
+        ...

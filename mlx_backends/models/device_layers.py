@@ -41,7 +41,7 @@ def install(model: nn.Module, rule: UnpackRule | None = None) -> None:
     module: Any
     for module in model.modules():
         module.__class__ = _REPLACEMENTS.get(type(module), type(module))
-        if isinstance(module, DeviceQuantizedLinear):
+        if isinstance(module, DeviceQuantizedLinear | DeviceQuantizedEmbedding):
             module.rule = rule
 
 
@@ -71,8 +71,8 @@ def _rule(model: nn.Module) -> UnpackRule | None:
     return None if first is None else first.rule
 
 
-class DeviceQuantizedLinear(nn.QuantizedLinear):
-    """One product for all rows, of unpacked weights where they are many.
+class _Unpacking:
+    """The product of a quantized layer with rows, one matrix, unpacked where they are many.
 
     Attributes:
         rule: As in ``install``.
@@ -80,28 +80,36 @@ class DeviceQuantizedLinear(nn.QuantizedLinear):
 
     rule: UnpackRule | None = None
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def _product(self, packed: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:
         num_rows = x.size // x.shape[-1]
         unpacks = self.rule is not None and self.rule.applies(num_rows, self, x.dtype)
-        return _as_one_matrix(self._unpacked if unpacks else super().__call__, x)
+        return _as_one_matrix(self._unpacked if unpacks else packed, x)
 
     def _unpacked(self, x: mx.array) -> mx.array:
+        layer: Any = self
         weight = mx.dequantize(
-            self["weight"],
-            self["scales"],
-            self.get("biases"),
-            group_size=self.group_size,
-            bits=self.bits,
-            mode=self.mode,
+            layer["weight"],
+            layer["scales"],
+            layer.get("biases"),
+            group_size=layer.group_size,
+            bits=layer.bits,
+            mode=layer.mode,
         ).astype(x.dtype)
-        return mx.addmm(self["bias"], x, weight.T) if "bias" in self else x @ weight.T
+        return mx.addmm(layer["bias"], x, weight.T) if "bias" in layer else x @ weight.T
 
 
-class DeviceQuantizedEmbedding(nn.QuantizedEmbedding):
+class DeviceQuantizedLinear(_Unpacking, nn.QuantizedLinear):
+    """One product for all rows."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self._product(super().__call__, x)
+
+
+class DeviceQuantizedEmbedding(_Unpacking, nn.QuantizedEmbedding):
     """As ``DeviceQuantizedLinear``, for an embedding that is also the head."""
 
     def as_linear(self, x: mx.array) -> mx.array:
-        return _as_one_matrix(super().as_linear, x)
+        return self._product(super().as_linear, x)
 
 
 class StackedLinear(DeviceQuantizedLinear):

@@ -50,7 +50,7 @@ def make_engine(tiny_lm, monkeypatch):
         pool = KVPool(plan.layers, memory.num_blocks, memory.block_size, plan.dtype)
         access = PlainAccess(pool)
         # A tile that is no multiple of a block, so that passes begin and end off every grid.
-        options = {"tile": 12, "max_extension": 11, "smallest_batch": 4}
+        options = {"tile": 12, "max_short": 11, "smallest_batch": 4}
         return DeviceRunner(loaded, plan, pool, access, eos_token_ids, **options)
 
     def make(mode, *, num_blocks=64, cache=None, **options):

@@ -6,7 +6,8 @@ import pytest
 from mlx_backends import kernels
 from mlx_backends.cache.kv_pool import KVPool, LayerShape
 from mlx_backends.cache.prefix_cache import BlockCopy
-from mlx_backends.engine.device_pass import DecodePass, ExtensionPass, PrefillPass
+from mlx_backends.engine.device_pass import DecodePass, PrefillPass
+from mlx_backends.engine.packed_pass import Packing, Span
 from mlx_backends.engine.pool_access import KernelAccess, PlainAccess
 from mlx_backends.kernels import emulator
 
@@ -53,8 +54,14 @@ def conversation(access, pool, **options):
             new = rows(10 * seed + start, 1, stop - start)
             outputs.append(forward_pass.attend(0, *new, scale=0.25, **options))
             mx.eval(outputs, access.state)
-    extension = ExtensionPass(access, pool, TABLES[0], 6, 11)
-    outputs.append(extension.attend(0, *rows(7, 1, 8), scale=0.25, **options)[:, :, :5])
+    # A short chunk and a long one in one pass, the long one off its grid.
+    spans = [Span(TABLES[1], 3, 6), Span(TABLES[0], 1, 11)]
+    packing = Packing(pool, spans, tile=2, max_short=5)
+    packed = packing.forward_pass(access)
+    new = rows(7, packing.num_rows, 1)
+    outputs.append(
+        packed.attend(0, *new, scale=0.25, **options)[mx.array([0, 1, 2, *range(8, 18)])]
+    )
     access.follow(mx.array([5]))
     access.copy_blocks([BlockCopy(source=7, target=11)])
     mx.eval(access.state)

@@ -19,7 +19,7 @@ from mlx_backends.engine.device_runner import DeviceRunner
 from mlx_backends.engine.fallback_runner import FallbackRunner
 from mlx_backends.engine.host_runner import HostRunner
 from mlx_backends.engine.pool_access import PlainAccess
-from mlx_backends.engine.runner import PackingRunner
+from mlx_backends.engine.runner import PackingRunner, PrefillPackingRunner
 from mlx_backends.engine.scheduler import Scheduler
 from mlx_backends.engine.self_check import check_against_own_caches
 from mlx_backends.engine.sequence import Sequence
@@ -79,7 +79,8 @@ def host_runner(model):
 def device_runner(model):
     plan = plan_paging(model)
     pool = KVPool(plan.layers, NUM_BLOCKS, BLOCK_SIZE, plan.dtype)
-    return DeviceRunner(loaded_of(model), plan, pool, PlainAccess(pool), frozenset())
+    access = PlainAccess(pool)
+    return DeviceRunner(loaded_of(model), plan, pool, access, frozenset(), tile=4, max_short=3)
 
 
 def generate(runner, prompts, *, chunk=1_000, blocks=None):
@@ -95,7 +96,7 @@ def generate(runner, prompts, *, chunk=1_000, blocks=None):
         if isinstance(runner, PackingRunner):
             launched = [runner.run(step.prefill, step.decode)]
         else:
-            launched = [runner.prefill(chunk) for chunk in step.prefill]
+            launched = prefilled(runner, step.prefill)
             launched += [runner.decode(step.decode)] if step.decode else []
         for one in filter(None, launched):
             for sequence, result in zip(one.sequences, one.results(), strict=True):
@@ -104,6 +105,12 @@ def generate(runner, prompts, *, chunk=1_000, blocks=None):
                     scheduler.remove(sequence)
                     runner.free(sequence)
     return [sequence.output_token_ids for sequence in sequences]
+
+
+def prefilled(runner, chunks):
+    if isinstance(runner, PrefillPackingRunner):
+        return [runner.prefill_together(chunks)] if chunks else []
+    return [runner.prefill(chunk) for chunk in chunks]
 
 
 def new_sequence(index, prompt):

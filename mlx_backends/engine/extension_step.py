@@ -1,0 +1,84 @@
+"""The compiled pass over a few new tokens: a prompt that was seen before but for its end.
+
+Its host time is what a caller waits for, so it is traced once for each of few shapes, as the decode
+step is.
+"""
+
+import time
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_backends.engine.packed_pass import Groups, PackedPass, Packing
+from mlx_backends.engine.pool_access import PoolAccess
+from mlx_backends.models.paging import PagingPlan
+
+# Groups of eight tokens.
+_SIZES = (2, 8)
+
+
+class ExtensionStep:
+    """Runs passes of one model over short chunks only.
+
+    Attributes:
+        compile_s: Seconds that the first runs of its shapes took, the passes included.
+    """
+
+    def __init__(self, model: nn.Module, plan: PagingPlan, access: PoolAccess) -> None:
+        self._model = model
+        self._plan = plan
+        self._access = access
+        self._compiled: Callable[..., Any] = mx.compile(self._run)
+        self._seen: set[tuple[int, ...]] = set()
+        self.compile_s = 0.0
+
+    @staticmethod
+    def can_run(packing: Packing) -> bool:
+        """Whether a pass has a shape that is worth compiling."""
+        return 0 < packing.num_groups <= _SIZES[-1] and not packing.segments
+
+    def run(self, packing: Packing, token_ids: Seq[Seq[int]], rows: Seq[int]) -> mx.array:
+        """Logits of some rows, at least one, lazily. Shapes: returns (n, V)."""
+        packing.fill_up(next(size for size in _SIZES if size >= packing.num_groups))
+        groups = packing.groups
+        assert groups is not None
+        num_logits = 1 if len(rows) == 1 else packing.num_groups
+        last = mx.array([*rows, *[0] * (num_logits - len(rows))], dtype=mx.int32)
+        started = time.perf_counter()
+        logits, state = self._compiled(
+            packing.tokens(token_ids),
+            packing.offset,
+            packing.slots,
+            groups.block_tables,
+            groups.context_lens,
+            last,
+            self._access.state,
+        )
+        self._access.restore(state)
+        shape = (*groups.block_tables.shape, num_logits)
+        if shape not in self._seen:
+            self._seen.add(shape)
+            mx.eval(logits, state)  # MLX compiles kernels when they first run
+            self.compile_s += time.perf_counter() - started
+        return logits[: len(rows)]
+
+    def _run(
+        self,
+        tokens: mx.array,
+        offset: mx.array,
+        slots: mx.array,
+        block_tables: mx.array,
+        context_lens: mx.array,
+        last: mx.array,
+        state: list[mx.array],
+    ) -> tuple[mx.array, list[mx.array]]:
+        self._access.restore(state)
+        groups = Groups(block_tables, context_lens)
+        forward_pass = PackedPass(self._access, offset, slots, groups)
+        logits = self._model(tokens, cache=self._plan.caches(forward_pass, last))
+        # A model whose body is not known gives those of every row.
+        logits = logits[last, -1] if len(logits) > len(last) else logits[:, -1]
+        return logits, self._access.state

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlx_backends.bench.techniques import BASELINE, Row
+from mlx_backends.bench.techniques_table import BASELINE, Row
 from mlx_backends.errors import MissingExtraError
 
 _PANELS = (

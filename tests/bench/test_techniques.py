@@ -5,9 +5,11 @@ import json
 import pytest
 
 from mlx_backends import bundled
-from mlx_backends.bench import sample_text, techniques
+from mlx_backends.bench import sample_text
 from mlx_backends.bench.__main__ import main
-from mlx_backends.bench.techniques import BASELINE, Options, Row, measure_all, table
+from mlx_backends.bench.techniques import measure_all
+from mlx_backends.bench.techniques_bench import Options
+from mlx_backends.bench.techniques_table import BASELINE, Row, line_of, table
 from mlx_backends.errors import ConfigError
 
 
@@ -68,7 +70,7 @@ def test_the_text_of_the_package_is_prose_and_a_file_is_read(tmp_path):
 
 
 def test_a_variant_that_cannot_be_made_is_a_row_that_says_so():
-    assert "not measured" in techniques._line(Row("memory", "x", {}, "not measured: why"), 10)
+    assert "not measured" in line_of(Row("memory", "x", {}, "not measured: why"), 10)
 
 
 @pytest.mark.slow

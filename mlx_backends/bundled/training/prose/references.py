@@ -28,7 +28,7 @@ _DEFAULT = re.compile(
 _CLEAN = re.compile(r"[A-Za-z`][\w`'\",./ -]*[\w`)]")
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?;]) |[ ,]+\(?e\.g|[ ,]+\(?i\.e|: ?$")
 # Names that questions of the evaluation over documentation hold, so that none of them is trained.
-_ASKED_IN_EVALUATION = frozenset({"--verbose", "truncate", "truncate()"})
+_ASKED_IN_EVALUATION = frozenset({"--verbose", "verbose", "truncate", "truncate()"})
 _BAD_ENDS = frozenset(
     "for of in to by with from on at as that and or is are a an the into if not be than when which".split()
 )

@@ -20,7 +20,7 @@ _PARTICIPLES = "|".join(sorted({verb.participle for verb in VERBS.values()}))
 _PREPOSITIONS = "on|of|from|with|into|as|through|against"
 _LEANING = "|".join(
     third
-    for third in "depends consists refers relies belongs points iterates inherits derives applies".split()
+    for third in "depends consists refers relies points iterates applies".split()
     if third in BY_THIRD
 )
 _NUMBERS = r"\d[\d,.]*|one|two|three|four|five|six|seven|eight|nine|ten|twelve"

@@ -2,6 +2,11 @@
 const int num_rows = row_starts_shape[0] - 1;
 const int num_columns = x_shape[X_NDIM - 1];
 const int lane = thread_index_in_simdgroup;
+const int first_row = (threadgroup_position_in_grid.x * SIMDGROUPS + simdgroup_index_in_threadgroup) * ROWS;
+const int last_row = min(first_row + ROWS, num_rows);
+// Where a row begins is read a row ahead: its entries wait for it.
+int stop = row_starts[min(first_row, num_rows)];
+int next_stop = row_starts[min(first_row + 1, num_rows)];
 
 #if SHARED_COLUMNS
 // A random read of threadgroup memory costs a few cycles, of device memory one for each line it meets.
@@ -21,11 +26,10 @@ THREADGROUP_BARRIER();
 #endif
 
 const bool is_wide_matrix = is_aligned(values) && is_aligned(columns);
-const int first_row = (threadgroup_position_in_grid.x * SIMDGROUPS + simdgroup_index_in_threadgroup) * ROWS;
-const int last_row = min(first_row + ROWS, num_rows);
 for (int row = first_row; row < last_row; row++) {
-  const int start = row_starts[row];
-  const int stop = row_starts[row + 1];
+  const int start = stop;
+  stop = next_stop;
+  next_stop = row_starts[min(row + 2, num_rows)];
   float sum = 0.0f;
   for (int base = (start / CHUNK + lane) * CHUNK; base < stop; base += AHEAD * STEP) {
     const Chunks chunks = is_wide_matrix ? read_chunks<true>(values, columns, base, stop) : read_chunks<false>(values, columns, base, stop);

@@ -115,7 +115,7 @@ class Generator:
             return self.grounded(self.follow_up_context(), in_order=True)
         elif draw < 0.26 and self.level > 0.2:
             context = self.long_context()
-        elif draw < 0.74 and self.level > 0.1:
+        elif draw < 0.68 and self.level > 0.1:
             context = self.documentation_context(real=rng.random() < 0.24)
         else:
             context = self.context(self._fact_count())

@@ -2,7 +2,7 @@
 
 Each is unanswerable by construction. What is left to chance, a relation of another family about the
 same subject, is checked: a question is dropped if one passage has every word of it, or words that
-training treats as equal.
+can stand for them.
 """
 
 import random
@@ -88,7 +88,10 @@ class NearMisses:
         if draw < 0.4:
             return self._checked(name, self._new_syllable(parts[place], parts, place))
         other = rng.choice(lexicon.IDENTIFIER_PARTS)
-        parts[place] = other.capitalize() if parts[place][0].isupper() else other
+        old = parts[place]
+        parts[place] = (
+            other.upper() if old.isupper() else other.capitalize() if old[0].isupper() else other
+        )
         return self._checked(name, "".join(parts))
 
     def _other_word(self, word: str) -> str | None:
@@ -100,7 +103,9 @@ class NearMisses:
         start = rng.randint(1, max(1, len(word) - 3))
         end = min(len(word), start + rng.randint(1, 3))
         syllable = rng.choice(("a", "e", "i", "o", "u", "or", "an", "in", "ul", "ar", "em", "it"))
-        changed = word[:start] + syllable + rng.choice(("", "", "n", "r", "l", "s")) + word[end:]
+        syllable += rng.choice(("", "", "n", "r", "l", "s"))
+        syllable = syllable.upper() if word.isupper() else syllable
+        changed = word[:start] + syllable + word[end:]
         return "".join([*parts[:place], changed, *parts[place + 1 :]])
 
     def _checked(self, name: str, other: str) -> str | None:
@@ -179,10 +184,9 @@ def _groups(word: str) -> frozenset[int]:
 @cache
 def _table() -> dict[str, frozenset[int]]:
     """Map each word, in all its forms, to the groups of words that can stand for each other."""
-    groups = [
-        [form for word in words for form in inflections(kind, word)]
-        for kind, words in synonym_sets(held_out=False)
-    ]
+    # Words that only the evaluation swaps mean the same all the same.
+    sets = (*synonym_sets(held_out=False), *synonym_sets(held_out=True))
+    groups = [[form for word in words for form in inflections(kind, word)] for kind, words in sets]
     groups += [
         [form for verb in group for form in inflections("v", verb.base)]
         for group in grammar.VERB_GROUPS

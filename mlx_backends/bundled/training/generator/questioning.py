@@ -58,7 +58,7 @@ class Questioning:
 
     def _question(self, question: str) -> str:
         rng = self.rng
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
             question = self._thesaurus.reword(question)
         if rng.random() < 0.5:  # few people mark code in a question
             question = question.replace("`", "")

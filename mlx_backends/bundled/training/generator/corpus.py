@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlx_backends.bundled.training import prose
-from mlx_backends.bundled.training.prose import Question, Reference
+from mlx_backends.bundled.training.prose import Entry, Question, Reference
 
 # Sentences whose questions would be those of families that are for evaluation alone.
 _UNSEEN = re.compile(
@@ -58,7 +58,13 @@ class Corpus:
         paragraphs = [item.paragraphs for item in chosen]
         nouns, modifiers = prose.vocabulary(paragraphs)
         listed = [reference for item in chosen for reference in item.references]
+        if not held_out:
+            listed = [item for item in listed if not any(map(_is_unseen, item.entries))]
         return cls(paragraphs, asked, nouns, modifiers, headings, listed)
 
     def questions(self, sentence: str) -> list[Question]:
         return self.asked.get(sentence, [])
+
+
+def _is_unseen(entry: Entry) -> bool:
+    return bool(_UNSEEN.search(entry.meaning))

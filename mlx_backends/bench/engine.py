@@ -57,9 +57,10 @@ SUITES = {
         (
             decode(512, 128),
             decode(16_384, 128),
-            ragged(32, 100, 8_000, 64),
             seen(4_096),
             *(batch(size, 256, 64) for size in _SIZES),
+            # The last of them fills a card of 80 GB where prompts are padded to the longest.
+            *(ragged(32, 100, most, 64, is_alone=True) for most in (2_000, 4_000, 8_000)),
         ),
         has_pool_sweep=True,
     ),
@@ -222,34 +223,51 @@ def _runs(
 ) -> tuple[dict[str, list[Run]], dict[str, str]]:
     """One workload: in each round every system once, so that all meet the same disturbances.
 
+    A workload that wants the memory for itself has one system after the other.
+
     Returns:
         The runs of each system, and the errors of those that failed, out of memory for example.
     """
     runs: dict[str, list[Run]] = {system.name: [] for system in systems}
     failures: dict[str, str] = {}
-    for round_index in range(_WARM_UP_ROUND, rounds):
+    for round_index, system in _turns(workload, systems, rounds):
         if progress.is_over:
             break
+        if system.name in failures:
+            continue
+        if workload.is_alone:
+            for other in systems:
+                if other is not system:
+                    other.unload()
         prompts = workload.prompts(round_index, vocab_size)
-        for system in [system for system in systems if system.name in runs]:
-            try:
-                _see_prefixes(system, workload, prompts)
-                result = system.generate(prompts, workload.num_tokens)
-            except EngineError as error:
-                progress.say(f"{system.name} failed: {error}")
-                failures[system.name] = str(error)
-                del runs[system.name]
-                continue
-            what = "warm-up" if round_index == _WARM_UP_ROUND else f"round {round_index + 1}"
-            metrics = result.metrics()
-            progress.say(
-                f"{workload.name}, {what}, {system.name}: {metrics['whole job, s']:.3f} s, first "
-                f"token {metrics['p95 time to first token, s']:.3f} s (loaded in "
-                f"{system.load_s:.1f} s)"
-            )
-            if round_index != _WARM_UP_ROUND:
-                runs[system.name].append(result)
+        try:
+            _see_prefixes(system, workload, prompts)
+            result = system.generate(prompts, workload.num_tokens)
+        except EngineError as error:
+            progress.say(f"{system.name} failed: {error}")
+            failures[system.name] = str(error)
+            del runs[system.name]
+            continue
+        what = "warm-up" if round_index == _WARM_UP_ROUND else f"round {round_index + 1}"
+        metrics = result.metrics()
+        progress.say(
+            f"{workload.name}, {what}, {system.name}: {metrics['whole job, s']:.3f} s, first "
+            f"token {metrics['p95 time to first token, s']:.3f} s (loaded in "
+            f"{system.load_s:.1f} s)"
+        )
+        if round_index != _WARM_UP_ROUND:
+            runs[system.name].append(result)
     return runs, failures
+
+
+def _turns(
+    workload: Workload, systems: Sequence[SystemProcess], rounds: int
+) -> list[tuple[int, SystemProcess]]:
+    """Who runs which round, in order."""
+    numbers = range(_WARM_UP_ROUND, rounds)
+    if workload.is_alone:
+        return [(number, system) for system in systems for number in numbers]
+    return [(number, system) for number in numbers for system in systems]
 
 
 def _see_prefixes(

@@ -89,6 +89,10 @@ class LlamaCpp:
         timings = [Timing(each[0], each[num_tokens - 1], num_tokens) for each in times]
         return Run(timings, sum(map(len, prompts)), 0)
 
+    def close(self) -> None:
+        """As in ``peers.System``."""
+        del self._server
+
 
 def _write_gguf(folder: Path, file: Path, is_quantized: bool) -> None:
     gguf: Any = importlib.import_module("gguf")

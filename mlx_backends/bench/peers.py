@@ -1,5 +1,6 @@
 """The systems that are compared: each generates for a list of prompts and says when what came."""
 
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,10 @@ class System(Protocol):
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
         """Continue all prompts greedily, each by exactly so many tokens."""
+        ...
+
+    def close(self) -> None:
+        """Free the memory of the model."""
         ...
 
 
@@ -56,6 +61,10 @@ class MLXBackends:
         }
         return Run(timings, _num_tokens(prompts), mx.get_peak_memory(), details)
 
+    def close(self) -> None:
+        """As in ``System``."""
+        self._engine.close()
+
 
 class MLXLM:
     """mlx-lm's own loops: ``generate_step`` for one prompt, ``BatchGenerator`` for more."""
@@ -75,6 +84,12 @@ class MLXLM:
         timings = serve(prompts, num_tokens)
         details = {"operations a decode step": self._operations}
         return Run(timings, _num_tokens(prompts), mx.get_peak_memory(), details)
+
+    def close(self) -> None:
+        """As in ``System``."""
+        del self._model
+        gc.collect()  # a model's modules refer to each other
+        mx.clear_cache()
 
     def _stream(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> list[Timing]:
         from mlx_lm.generate import generate_step

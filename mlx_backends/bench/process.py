@@ -20,6 +20,7 @@ from mlx_backends.bench.run import Run
 from mlx_backends.errors import EngineError
 
 _END_TIMEOUT_S = 30
+_LOAD, _UNLOAD = "load", "unload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class SystemProcess:
         if self._is_loaded:
             return
         started = time.perf_counter()
-        self._connection.send(None)
+        self._connection.send(_LOAD)
         self.blas = str(self._receive())
         self._is_loaded = True
         self.load_s = time.perf_counter() - started
@@ -96,6 +97,14 @@ class SystemProcess:
         run = self._receive()
         assert isinstance(run, Run)
         return run
+
+    def unload(self) -> None:
+        """Let the process drop its model; it loads again when it is next asked to generate."""
+        if not self._is_loaded or not self._process.is_alive():
+            return
+        self._connection.send(_UNLOAD)
+        self._receive()
+        self._is_loaded = False
 
     def close(self) -> None:
         self._connection.close()  # which ends its loop
@@ -133,13 +142,21 @@ def _serve(connection: Connection, spec: SystemSpec, folder: Path) -> None:
 
     try:
         importlib.import_module("mlx_lm.utils")  # seconds that need not pass while others wait
-        connection.recv()
         fast_blas.use_few_rows(spec.uses_few_rows)
-        system = make_system(spec.kind, folder, spec.options)
-        connection.send(fast_blas.preload().name)
+        system = None
         while True:
-            prompts, num_tokens = connection.recv()
-            connection.send(system.generate(prompts, num_tokens))
+            asked = connection.recv()
+            if asked == _LOAD:
+                system = make_system(spec.kind, folder, spec.options)
+                connection.send(fast_blas.preload().name)
+                continue
+            assert system is not None  # it was loaded before
+            if asked == _UNLOAD:
+                system.close()
+                system = None
+                connection.send(None)
+                continue
+            connection.send(system.generate(*asked))
     except EOFError:
         return
     except Exception as error:

@@ -13,12 +13,15 @@ class Workload:
         lengths: Tokens of each prompt.
         num_tokens: Tokens to generate for each.
         seen_prefix: So many first tokens of each prompt were computed before the clock starts.
+        is_alone: Whether a system runs all its rounds while no other holds a model: for what fills
+            the memory.
     """
 
     name: str
     lengths: tuple[int, ...]
     num_tokens: int
     seen_prefix: int = 0
+    is_alone: bool = False
 
     def prompts(self, round_index: int, vocab_size: int) -> list[list[int]]:
         """New random tokens for each round, so that no system has met them."""
@@ -36,13 +39,15 @@ def seen(context: int) -> Workload:
     return Workload(f"{context:,} seen before", (context,), 2, seen_prefix=context - 16)
 
 
-def ragged(count: int, shortest: int, longest: int, num_tokens: int) -> Workload:
+def ragged(
+    count: int, shortest: int, longest: int, num_tokens: int, *, is_alone: bool = False
+) -> Workload:
     """Prompts of very different lengths, arriving at once: each longer by the same factor."""
     growth = longest / shortest
     lengths = [round(shortest * growth ** (i / (count - 1))) for i in range(count)]
     random.Random(f"ragged {count}").shuffle(lengths)
     name = f"{count} prompts of {shortest:,} to {longest:,}"
-    return Workload(name, tuple(lengths), num_tokens)
+    return Workload(name, tuple(lengths), num_tokens, is_alone=is_alone)
 
 
 def batch(count: int, length: int, num_tokens: int) -> Workload:

@@ -142,6 +142,35 @@ def test_no_round_begins_after_the_time():
     assert engine._runs(decode(8, 2), 100, systems, 3, progress) == ({engine.OURS: []}, {})
 
 
+def test_a_workload_that_fills_the_memory_has_it_for_itself():
+    events = []
+
+    class Noting(FakeSystem):
+        def unload(self) -> None:
+            events.append(f"{self.name} unloads")
+
+        def generate(self, prompts, num_tokens) -> Run:
+            events.append(f"{self.name} runs")
+            return super().generate(prompts, num_tokens)
+
+    systems: Any = [Noting("a", fails=False), Noting("b", fails=False)]
+    workload = ragged(2, 3, 5, 2, is_alone=True)
+    engine._runs(workload, 100, systems, 1, engine.Progress(lambda _: None))
+    assert events == ["b unloads", "a runs"] * 2 + ["a unloads", "b runs"] * 2
+
+
+def test_a_system_loads_again_after_it_was_unloaded(folder):
+    system = SystemProcess(
+        SystemSpec("a", "mlx-backends", {"device": "cpu", "pool_bytes": None}), folder
+    )
+    system.unload()
+    first = system.generate([[1, 2, 3]], 2)
+    system.unload()
+    again = system.generate([[1, 2, 3]], 2)
+    assert first.prompt_tokens == again.prompt_tokens == 3
+    system.close()
+
+
 def test_facts_are_measured_on_any_device(monkeypatch):
     small = {"_PRODUCTS": ((64, 128),), "_ROWS": (1, 2), "_STACKED": (64, (64, 64)),
              "_LENGTHS": ((8, 8),), "_CALLS": 2, "_REPEATS": 2}  # fmt: skip

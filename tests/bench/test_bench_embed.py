@@ -91,9 +91,11 @@ def test_pictures_are_drawn(tmp_path, counts):
 
 def test_recall_of_quantized_encoders_is_reported(tmp_path):
     figures = recall.measure("bundled", 12, "cpu")
-    assert len(figures) == 2 * len(recall.VARIANTS)
+    assert len(figures) == 3 * len(recall.VARIANTS)
+    whole = figures[0].weight_bytes
     for figure in figures:
+        assert (figure.weight_bytes < whole / 2) == ("weights" in figure.variant)
         assert figure.first <= figure.among_ten
         if figure.variant in ("8-bit weights", "int8 vectors"):
             assert figure.cosine > 0.999
-            assert figure.first >= 0.9
+            assert abs(figure.lost) <= 0.1

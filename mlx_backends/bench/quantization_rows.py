@@ -6,7 +6,7 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_backends.bench.quantization_row import Run, num_weights, packed_row, quantized_row, row
-from mlx_backends.kernels.pool import QuantizedPool, default_group_size
+from mlx_backends.kernels.pool import QuantizedPool
 from mlx_backends.kernels.reference import dequantize, quantize
 from mlx_backends.models import rounded_inputs
 from mlx_backends.models.loader import read_model
@@ -115,10 +115,8 @@ class _RoundedEntries:
 
 
 def _rounded(rows: mx.array, bits: int) -> mx.array:
-    group = default_group_size(rows.shape[-1])
-    flat = rows.reshape(1, -1, rows.shape[-1])
-    codes, affine = quantize(flat, bits, group)
-    kept = dequantize(QuantizedPool(codes, affine, bits, group))
+    codes, scales = quantize(rows.reshape(1, -1, rows.shape[-1]), bits)
+    kept = dequantize(QuantizedPool(codes, scales, bits))
     return kept.reshape(rows.shape).astype(rows.dtype)
 
 

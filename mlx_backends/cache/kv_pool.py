@@ -147,7 +147,6 @@ def _longer(rows: Pool, extra: int) -> Pool:
         return mx.pad(rows, [(0, 0), (0, extra), (0, 0)])
     return QuantizedPool(
         mx.pad(rows.codes, [(0, 0), (0, extra), (0, 0)]),
-        mx.pad(rows.affine, [(0, 0), (0, extra), (0, 0), (0, 0)]),
+        mx.pad(rows.scales, [(0, 0), (0, extra), (0, 0)]),
         rows.bits,
-        rows.group_size,
     )

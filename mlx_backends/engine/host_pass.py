@@ -56,9 +56,9 @@ class RowGroup:
     def store(self, pool: Pool, rows: mx.array) -> None:
         """Write ``rows`` (B, H, L, D) into ``pool`` (H, num_slots, D), rounded if it is."""
         if isinstance(pool, QuantizedPool):
-            codes, affine = quantize(rows, pool.bits, pool.group_size)
+            codes, scales = quantize(rows, pool.bits)
             self._write(pool.codes, codes)
-            self._write(pool.affine, affine)
+            self._write(pool.scales, scales)
         else:
             self._write(pool, rows)
 

@@ -11,9 +11,8 @@ from mlx_backends.errors import MemoryLimitError
 
 # Without a limit, the pool takes no more than this.
 DEFAULT_POOL_BYTES = 2**30
-# Group size along head_dim of quantized KV entries; a group has a scale and a bias.
-KV_GROUP_SIZE = 32
-KV_GROUP_BYTES = 4
+# Elements of a value that share a scale and a bias in 4 bits: the most that divide a row.
+KV_GROUP_SIZES = (32, 16, 8, 1)
 # Float32 arrays of (rows, vocabulary) alive at once in sampling: logits, log-probabilities, the
 # sorted copy and its cumulative sum.
 LOGITS_ARRAYS = 4
@@ -137,9 +136,13 @@ def bytes_of_block(shape: ModelShape, cache: CacheConfig) -> int:
     num_rows = shape.num_layers * shape.num_kv_heads * cache.block_size
     if cache.kv_bits is None:
         return num_rows * 2 * shape.head_dim * shape.activation_bytes
-    codes = shape.head_dim * (8 + cache.kv_bits) // 8  # a key in 8 bits, a value in kv_bits
-    num_groups = -(-shape.head_dim // KV_GROUP_SIZE)
-    return num_rows * (codes + 2 * num_groups * KV_GROUP_BYTES)
+    # A key in 8 bits, a value in kv_bits; a row of 8 bits has a scale of 2 bytes, and each group
+    # of 4 bits a scale and a bias.
+    if cache.kv_bits == 8:
+        return num_rows * 2 * (shape.head_dim + 2)
+    group_size = next(size for size in KV_GROUP_SIZES if shape.head_dim % size == 0)
+    num_groups = shape.head_dim // group_size
+    return num_rows * (shape.head_dim + 2 + shape.head_dim // 2 + 4 * num_groups)
 
 
 def bytes_of_activations(shape: ModelShape, step: StepShape) -> int:

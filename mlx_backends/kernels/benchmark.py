@@ -27,7 +27,7 @@ from mlx_backends.kernels import reference
 from mlx_backends.kernels.device import num_multiprocessors
 from mlx_backends.kernels.host import host
 from mlx_backends.kernels.paged_attention import paged_attention, paged_decode
-from mlx_backends.kernels.pool import CHUNK, Pool, QuantizedPool, default_group_size, make_pool
+from mlx_backends.kernels.pool import CHUNK, Pool, QuantizedPool, make_pool, scales_per_row
 from mlx_backends.kernels.tuning import Tuning, default_tuning, num_splits, rows_per_tile
 
 CONTEXTS = (512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
@@ -59,7 +59,7 @@ class Case:
         """Bytes of one head's K and V for one token, scales included."""
         if self.bits is None:
             return 2 * 2 * self.head_dim
-        return 2 * (self.head_dim * self.bits / 8 + 4 * self.head_dim / self.group_size)
+        return 2 * (self.head_dim * self.bits / 8 + 2 * scales_per_row(self.head_dim, self.bits))
 
     @property
     def bytes(self) -> float:
@@ -67,12 +67,8 @@ class Case:
         return self.row_bytes * self.num_kv_heads * self.batch * self.context
 
     @property
-    def group_size(self) -> int:
-        return default_group_size(self.head_dim) if self.bits else 0
-
-    @property
     def default_tuning(self) -> Tuning:
-        return default_tuning(self.head_dim, self._rows, self.group_size)
+        return default_tuning(self.head_dim, self._rows, is_quantized=self.bits is not None)
 
     @property
     def _rows(self) -> int:
@@ -84,10 +80,7 @@ class Case:
         yield self.default_tuning
         for lanes, tokens, simdgroups in product((4, 8, 16), (1, 2, 4), (4, 8)):
             per_lane = -(-chunks // lanes)
-            loads = per_lane * tokens * 2
-            fits = (
-                self._rows * per_lane <= 8 and 2 <= loads <= 8 and lanes * CHUNK >= self.group_size
-            )
+            fits = self._rows * per_lane <= 8 and 2 <= per_lane * tokens * 2 <= 16
             layout = Tuning(lanes, tokens, simdgroups)
             if fits and lanes <= chunks and layout != self.default_tuning:
                 yield layout
@@ -302,9 +295,9 @@ def _random_pool(case: Case, num_blocks: int) -> Pool:
         pool = replace(
             pool,
             codes=mx.random.randint(0, 2**31 - 1, pool.codes.shape, dtype=mx.uint32),
-            affine=mx.random.uniform(0, 0.01, pool.affine.shape).astype(mx.float16),
+            scales=mx.random.uniform(0, 0.01, pool.scales.shape).astype(mx.float16),
         )
-        mx.eval(pool.codes, pool.affine)
+        mx.eval(pool.arrays)
         return pool
     pool = mx.concatenate([mx.random.normal((1, *pool.shape[1:]), dtype=mx.bfloat16)] * len(pool))
     mx.eval(pool)

@@ -40,8 +40,8 @@ class Context:
         Shapes: pool (H, num_slots, D) -> pieces (H, n, D).
         """
         if isinstance(pool, QuantizedPool):
-            codes, affine = self._pieces(pool.codes), self._pieces(_flat(pool.affine))
-            return [_read(pool, *piece) for piece in zip(codes, affine, strict=True)]
+            codes, scales = self._pieces(pool.codes), self._pieces(pool.scales)
+            return [_read(pool, *piece) for piece in zip(codes, scales, strict=True)]
         return self._pieces(pool)
 
     def _pieces(self, pool: mx.array) -> list[mx.array]:
@@ -133,7 +133,7 @@ class PaddedContexts:
     def rows(self, pool: Pool) -> mx.array:
         """The tokens' rows. Shapes: pool (H, num_slots, D) -> (B * H, W, D)."""
         if isinstance(pool, QuantizedPool):
-            return _read(pool, self._gathered(pool.codes), self._gathered(_flat(pool.affine)))
+            return _read(pool, self._gathered(pool.codes), self._gathered(pool.scales))
         return self._gathered(pool)
 
     def _gathered(self, pool: mx.array) -> mx.array:
@@ -154,12 +154,6 @@ class PaddedContexts:
         return self._biases[num_kv_heads]
 
 
-def _flat(affine: mx.array) -> mx.array:
-    """Shapes: (H, num_slots, groups, 2) -> (H, num_slots, groups * 2)."""
-    return affine.reshape(*affine.shape[:2], -1)
-
-
-def _read(pool: QuantizedPool, codes: mx.array, affine: mx.array) -> mx.array:
+def _read(pool: QuantizedPool, codes: mx.array, scales: mx.array) -> mx.array:
     """The rows that codes of a pool stand for, as float32."""
-    affine = affine.reshape(*affine.shape[:2], -1, 2)
-    return dequantize(QuantizedPool(codes, affine, pool.bits, pool.group_size))
+    return dequantize(QuantizedPool(codes, scales, pool.bits))

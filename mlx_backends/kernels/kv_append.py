@@ -54,7 +54,7 @@ def kv_append(
             THREADS=_THREADS,
         ),
         in_place=tuple(arrays),
-        functions=("chunk.h", "pool.h"),
+        functions=("chunk.h", "pool.h", "store.h"),
     )
     rows = batch * num_heads * length
     return kernel.launch(

@@ -11,6 +11,7 @@ from mlx_backends.kernels.pool import CHUNK, Pool, pool_arrays, pool_constants
 from mlx_backends.kernels.tuning import (
     DEFAULT_SIMDGROUPS,
     Tuning,
+    chunk_of_codes,
     default_tuning,
     num_splits,
     rows_per_tile,
@@ -157,7 +158,8 @@ def _attend(
     stored = pool_constants(k_pool, v_pool, q.dtype, head_dim)
 
     num_rows = num_heads // num_kv_heads * queries
-    rows, tuning = _layout(num_rows, head_dim, stored["GROUP"], options.tuning)
+    is_quantized = stored["GROUP"] > 0
+    rows, tuning = _layout(num_rows, head_dim, is_quantized, options.tuning)
     tiles = -(-num_rows // rows)
     max_context = block_tables.shape[1] * options.block_size
     splits = tuning.splits or num_splits(max_context, batch * num_kv_heads * tiles)
@@ -188,6 +190,7 @@ def _attend(
         constants=constants(
             dict(common),
             stored,
+            CHUNK=chunk_of_codes(head_dim, tuning.lanes) if is_quantized else CHUNK,
             STEP=tuning.step,
             ROWS=rows,
             LANES=tuning.lanes,
@@ -201,7 +204,7 @@ def _attend(
         ),
         in_place=tuple(pools) if appends else (),
         scratch=("partial_sums", "partial_states"),
-        functions=("chunk.h", "pool.h", "split.h"),
+        functions=("chunk.h", "pool.h", "split.h", *(("store.h",) if appends else ())),
     )
     outputs = kernel.launch(
         list(arrays.values()),
@@ -216,14 +219,11 @@ def _attend(
 
 
 def _layout(
-    num_rows: int, head_dim: int, group_size: int, tuning: Tuning | None
+    num_rows: int, head_dim: int, is_quantized: bool, tuning: Tuning | None
 ) -> tuple[int, Tuning]:
     """Query rows a tile, and the layout for them."""
     rows = rows_per_tile(num_rows, head_dim, tuning.simdgroups if tuning else DEFAULT_SIMDGROUPS)
-    tuning = tuning or default_tuning(head_dim, rows, group_size)
-    if tuning.lanes * CHUNK < group_size:
-        raise ConfigError(f"{tuning}: groups of {group_size} elements need more lanes.")
-    return rows, tuning
+    return rows, tuning or default_tuning(head_dim, rows, is_quantized=is_quantized)
 
 
 def _partials(shape: tuple[int, ...], splits: int) -> Outputs:

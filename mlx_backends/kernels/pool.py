@@ -19,23 +19,29 @@ CHUNK = 8
 
 @dataclass(frozen=True, slots=True)
 class QuantizedPool:
-    """Rows as affine codes: ``value = scale * code + bias``, in groups along the row.
+    """Rows as codes.
+
+    With 8 bits a row has one scale, ``value = scale * (code - 128)``; with 4 bits each group of
+    elements has a scale and a bias, ``value = scale * code + bias``.
 
     Attributes:
         codes: ``(num_kv_heads, num_slots, head_dim * bits / 32)`` uint32, first element lowest.
-        affine: ``(num_kv_heads, num_slots, head_dim / group_size, 2)`` float16: scale and bias.
+        scales: ``(num_kv_heads, num_slots, 1)`` float16 for 8 bits; for 4 bits the last axis holds
+            scale and bias of each group.
         bits: 8 or 4.
-        group_size: Elements that share a scale.
     """
 
     codes: mx.array
-    affine: mx.array
+    scales: mx.array
     bits: int
-    group_size: int
 
     @property
     def arrays(self) -> list[mx.array]:
-        return [self.codes, self.affine]
+        return [self.codes, self.scales]
+
+    @property
+    def head_dim(self) -> int:
+        return self.codes.shape[2] * 32 // self.bits
 
 
 Pool = mx.array | QuantizedPool
@@ -48,7 +54,6 @@ def make_pool(
     dtype: mx.Dtype,
     *,
     bits: int | None = None,
-    group_size: int | None = None,
 ) -> Pool:
     """A pool of zeros.
 
@@ -58,27 +63,19 @@ def make_pool(
         head_dim: Elements a row, a multiple of 8 up to 256.
         dtype: Type of an unquantized pool.
         bits: 8 or 4 for a quantized pool, None for none.
-        group_size: Elements that share a scale; None takes 32, or less where the row needs it.
 
     Raises:
-        ConfigError: The row or the groups cannot be served.
+        ConfigError: The row or the bits cannot be served.
     """
     check_head_dim(head_dim)
     if bits is None:
         return mx.zeros((num_kv_heads, num_slots, head_dim), dtype)
     if bits not in (4, 8):
         raise ConfigError(f"bits={bits!r}: a quantized pool has 4 or 8 bits an element.")
-    group_size = group_size or default_group_size(head_dim)
-    if group_size not in (8, 16, 32, 64) or head_dim % group_size:
-        raise ConfigError(
-            f"group_size={group_size!r} does not serve rows of {head_dim}; it is 8, 16, 32 or 64 "
-            "and divides the row."
-        )
     return QuantizedPool(
         codes=mx.zeros((num_kv_heads, num_slots, head_dim * bits // 32), mx.uint32),
-        affine=mx.zeros((num_kv_heads, num_slots, head_dim // group_size, 2), mx.float16),
+        scales=mx.zeros((num_kv_heads, num_slots, scales_per_row(head_dim, bits)), mx.float16),
         bits=bits,
-        group_size=group_size,
     )
 
 
@@ -92,7 +89,7 @@ def window(pool: Pool) -> Pool:
     if host() == "emulator":
         return pool
     if isinstance(pool, QuantizedPool):
-        return replace(pool, codes=_one_row(pool.codes), affine=_one_row(pool.affine))
+        return replace(pool, codes=_one_row(pool.codes), scales=_one_row(pool.scales))
     return _one_row(pool)
 
 
@@ -114,15 +111,20 @@ def check_head_dim(head_dim: int) -> None:
         )
 
 
-def default_group_size(head_dim: int) -> int:
-    """The largest group up to 32 that divides the row."""
+def group_size(head_dim: int) -> int:
+    """Elements that share a scale and a bias in 4 bits: the most up to 32 that divide the row."""
     return next(size for size in (32, 16, 8) if head_dim % size == 0)
 
 
+def scales_per_row(head_dim: int, bits: int) -> int:
+    """Numbers in float16 that a row of codes has beside it."""
+    return 1 if bits == 8 else 2 * head_dim // group_size(head_dim)
+
+
 def pool_arrays(prefix: str, pool: Pool) -> dict[str, mx.array]:
-    """The pool's arrays under their names in the kernels, such as ``k_pool`` and ``k_affine``."""
+    """The pool's arrays under their names in the kernels, such as ``k_pool`` and ``k_scales``."""
     if isinstance(pool, QuantizedPool):
-        return {f"{prefix}_pool": pool.codes, f"{prefix}_affine": pool.affine}
+        return {f"{prefix}_pool": pool.codes, f"{prefix}_scales": pool.scales}
     return {f"{prefix}_pool": pool}
 
 
@@ -134,12 +136,10 @@ def pool_constants(k_pool: Pool, v_pool: Pool, dtype: mx.Dtype, head_dim: int) -
     """
     check_head_dim(head_dim)
     values = {"HEAD_DIM": head_dim}
-    groups = set()
     for prefix, pool in (("K", k_pool), ("V", v_pool)):
         if isinstance(pool, QuantizedPool):
             values[f"{prefix}_BITS"] = pool.bits
-            groups.add(pool.group_size)
-            width = pool.codes.shape[2] * 32 // pool.bits
+            width = pool.head_dim
         else:
             if pool.dtype != dtype:
                 raise ConfigError(f"The pool is {pool.dtype} and the activations are {dtype}.")
@@ -147,15 +147,12 @@ def pool_constants(k_pool: Pool, v_pool: Pool, dtype: mx.Dtype, head_dim: int) -
             width = pool.shape[2]
         if width != head_dim:
             raise ConfigError(f"Rows of the pool have {width} elements, new rows {head_dim}.")
-    if len(groups) > 1:
-        raise ConfigError(f"K and V pools must have one group size, not {sorted(groups)}.")
-    return values | {"GROUP": groups.pop() if groups else 0}
+    is_quantized = values["K_BITS"] or values["V_BITS"]
+    return values | {"GROUP": group_size(head_dim) if is_quantized else 0}
 
 
 def _one_row(array: mx.array) -> mx.array:
-    row = array.shape[2:]
-    row_strides = [1] if len(row) == 1 else [row[1], 1]
-    size = row[0] * row_strides[0]
-    row_view = mx.as_strided(array, (1, 1, *row), (array.shape[1] * size, size, *row_strides))
+    _, num_slots, width = array.shape
+    row_view = mx.as_strided(array, (1, 1, width), (num_slots * width, width, 1))
     mx.eval(row_view)
     return row_view

@@ -6,42 +6,47 @@ Pools are returned instead of written in place. Nothing is split, tiled or fused
 import mlx.core as mx
 import numpy as np
 
-from mlx_backends.kernels.pool import Pool, QuantizedPool
+from mlx_backends.kernels.pool import Pool, QuantizedPool, group_size
 
 
-def quantize(rows: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.array]:
-    """Codes and scales of rows in groups along the last axis.
+def quantize(rows: mx.array, bits: int) -> tuple[mx.array, mx.array]:
+    """Codes and scales of rows, as ``QuantizedPool`` keeps them.
 
-    In a group, ``scale = (high - low) / (2**bits - 1)`` and ``bias = low``, rounded to float16, and
-    ``code = round((value - bias) / scale)``, ties to even, within its bits.
+    8 bits: ``scale = max(|value|) / 127`` of the row and ``code = round(value / scale) + 128``.
+    4 bits, in groups: ``scale = (high - low) / 15``, ``bias = low`` and
+    ``code = round((value - bias) / scale)``. Scales and biases are rounded to float16 first, ties
+    of codes go to the even one, and codes are clipped to their bits.
 
     Args:
         rows: ``(..., head_dim)``.
         bits: 8 or 4.
-        group_size: Divides head_dim.
 
     Returns:
-        ``(..., head_dim * bits / 32)`` uint32 and ``(..., head_dim / group_size, 2)`` float16.
+        ``(..., head_dim * bits / 32)`` uint32 and ``(..., scales_per_row)`` float16.
     """
-    levels = 2**bits - 1
-    groups = rows.astype(mx.float32).reshape(*rows.shape[:-1], -1, group_size)
+    rows = rows.astype(mx.float32)
+    if bits == 8:
+        scales = _as_half(mx.abs(rows).max(axis=-1, keepdims=True) / 127)
+        return _words(_steps(rows, scales, -127, 127) + 128, bits), scales
+    groups = rows.reshape(*rows.shape[:-1], -1, group_size(rows.shape[-1]))
     low, high = groups.min(axis=-1, keepdims=True), groups.max(axis=-1, keepdims=True)
-    scale, bias = _as_half((high - low) / levels), _as_half(low)
-    inverse = mx.where(scale > 0, 1.0 / scale.astype(mx.float32), 0.0)
-    codes = mx.clip(mx.round((groups - bias.astype(mx.float32)) * inverse), 0, levels)
-    words = codes.astype(mx.uint32).reshape(*rows.shape[:-1], -1, 32 // bits)
-    shifts = mx.arange(0, 32, bits, dtype=mx.uint32)
-    return (words << shifts).sum(axis=-1).astype(mx.uint32), mx.concatenate([scale, bias], axis=-1)
+    scale, bias = _as_half((high - low) / 15), _as_half(low)
+    codes = _steps(groups - bias.astype(mx.float32), scale, 0, 15)
+    scales = mx.concatenate([scale, bias], axis=-1)
+    return _words(codes.reshape(rows.shape), bits), scales.reshape(*rows.shape[:-1], -1)
 
 
 def dequantize(pool: QuantizedPool) -> mx.array:
     """The rows of a quantized pool as float32."""
     shifts = mx.arange(0, 32, pool.bits, dtype=mx.uint32)
-    codes = (pool.codes[..., None] >> shifts) & (2**pool.bits - 1)
-    groups = codes.astype(mx.float32).reshape(*pool.codes.shape[:2], -1, pool.group_size)
-    affine = pool.affine.astype(mx.float32)
-    values = groups * affine[..., :1] + affine[..., 1:]
-    return values.reshape(*pool.codes.shape[:2], -1)
+    words = (pool.codes[..., None] >> shifts) & (2**pool.bits - 1)
+    shape = *pool.codes.shape[:2], pool.head_dim
+    codes, scales = words.astype(mx.float32).reshape(shape), pool.scales.astype(mx.float32)
+    if pool.bits == 8:
+        return (codes - 128) * scales
+    scales = scales.reshape(*shape[:2], -1, 2)
+    groups = codes.reshape(*scales.shape[:3], -1)
+    return (groups * scales[..., :1] + scales[..., 1:]).reshape(shape)
 
 
 def kv_append(
@@ -173,11 +178,24 @@ def _write(pool: Pool, slots: mx.array, rows: mx.array) -> Pool:
         written = pool + 0
         written[:, slots] = rows
         return written
-    codes, affine = quantize(rows, pool.bits, pool.group_size)
-    new_codes, new_affine = pool.codes + 0, pool.affine + 0
+    codes, scales = quantize(rows, pool.bits)
+    new_codes, new_scales = pool.codes + 0, pool.scales + 0
     new_codes[:, slots] = codes
-    new_affine[:, slots] = affine
-    return QuantizedPool(new_codes, new_affine, pool.bits, pool.group_size)
+    new_scales[:, slots] = scales
+    return QuantizedPool(new_codes, new_scales, pool.bits)
+
+
+def _steps(values: mx.array, scale: mx.array, least: int, most: int) -> mx.array:
+    """The nearest whole number of steps of a float16 scale; none where it is zero."""
+    inverse = mx.where(scale > 0, 1.0 / scale.astype(mx.float32), 0.0)
+    return mx.clip(mx.round(values * inverse), least, most)
+
+
+def _words(codes: mx.array, bits: int) -> mx.array:
+    """Codes in 32-bit words, the first lowest. Shapes: (..., D) -> (..., D * bits / 32)."""
+    words = codes.astype(mx.uint32).reshape(*codes.shape[:-1], -1, 32 // bits)
+    shifts = mx.arange(0, 32, bits, dtype=mx.uint32)
+    return (words << shifts).sum(axis=-1).astype(mx.uint32)
 
 
 def _as_half(x: mx.array) -> mx.array:

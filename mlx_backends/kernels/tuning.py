@@ -42,20 +42,25 @@ class Tuning:
         return self.simdgroups * (_SIMD_WIDTH // self.lanes) * self.tokens
 
 
-def default_tuning(head_dim: int, rows: int, group_size: int = 0) -> Tuning:
-    """The layout for a row length and a number of query rows a tile.
-
-    Args:
-        head_dim: Elements of a row.
-        rows: Query rows a tile.
-        group_size: Elements that share a scale in a quantized pool; 0 is a pool of floats.
-    """
+def default_tuning(head_dim: int, rows: int, *, is_quantized: bool = False) -> Tuning:
+    """The layout for a row length and a number of query rows a tile."""
     # One chunk a lane: a lane keeps that many chunks of each row's query and sums in registers.
-    lanes = _power_of_two(head_dim // CHUNK)
-    if group_size:
-        # Codes are half as wide or less: two chunks a lane keep as many bytes in flight.
-        lanes = max(lanes // 2, _power_of_two(group_size // CHUNK))
+    # Codes are half as wide or less: twice as many a lane keep as many bytes in flight.
+    chunk = 2 * CHUNK if is_quantized and head_dim % (2 * CHUNK) == 0 else CHUNK
+    lanes = _power_of_two(head_dim // chunk)
     return Tuning(lanes=lanes, tokens=2 if rows <= 4 else 1, simdgroups=DEFAULT_SIMDGROUPS)
+
+
+def chunk_of_codes(head_dim: int, lanes: int) -> int:
+    """Elements that a lane reads at once of codes, whose rows need all their lanes at once.
+
+    Raises:
+        ConfigError: The lanes cannot hold a row.
+    """
+    chunk = CHUNK if lanes * CHUNK >= head_dim else 2 * CHUNK
+    if lanes * chunk < head_dim or head_dim % chunk:
+        raise ConfigError(f"{lanes} lanes cannot hold a quantized row of {head_dim}; take more.")
+    return chunk
 
 
 def rows_per_tile(num_rows: int, head_dim: int, simdgroups: int = DEFAULT_SIMDGROUPS) -> int:

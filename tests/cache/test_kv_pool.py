@@ -66,9 +66,9 @@ def test_copying_blocks_does_not_copy_the_pool(heads):
         assert mx.get_peak_memory() - held < pool.nbytes // 8
 
 
-@pytest.mark.parametrize(("bits", "numbers"), [(None, 4.0), (8, 1.125), (4, 0.875)])
+@pytest.mark.parametrize(("bits", "numbers"), [(None, 4.0), (8, 34 / 32), (4, 27 / 32)])
 def test_bytes_are_those_of_the_arrays(bits, numbers):
-    """A group of 32 numbers has a scale and a bias of two bytes each."""
+    """A row of 8 bits has a scale of two bytes, 32 numbers of 4 bits a scale and a bias."""
     pool = KVPool(
         [LayerShape(2, 32, 32)] * 3,
         9,

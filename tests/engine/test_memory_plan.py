@@ -1,9 +1,13 @@
 """Bytes counted before anything is allocated, and what is refused for them."""
 
+from dataclasses import replace
+
+import mlx.core as mx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlx_backends.cache.kv_pool import KVPool, LayerShape
 from mlx_backends.config import CacheConfig
 from mlx_backends.core import Request, SamplingParams
 from mlx_backends.engine.admission import fit_to_pool
@@ -37,9 +41,18 @@ def plan(limit_bytes, weight_bytes=GIB, step=STEP, **cache):
 def test_a_block_is_keys_and_values_of_all_layers():
     # 28 layers x 2 x 8 heads x 128 values x 2 bytes = 114,688 bytes a token
     assert bytes_of_block(QWEN3_600M, CacheConfig()) == 16 * 114_688
-    # 8 bits a value, and 4 groups of a row with a scale and a bias of 2 bytes each
-    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_bits=8)) == 16 * 28 * 2 * 8 * (128 + 16)
-    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_bits=4)) == 16 * 28 * 2 * 8 * (96 + 16)
+    # 8 bits a number and a scale of 2 bytes a row: 1.97 times the tokens
+    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_bits=8)) == 16 * 28 * 8 * 2 * (128 + 2)
+    # values in 4 bits, with a scale and a bias of 2 bytes for each of 4 groups
+    assert bytes_of_block(QWEN3_600M, CacheConfig(kv_bits=4)) == 16 * 28 * 8 * (130 + 64 + 16)
+
+
+@pytest.mark.parametrize("kv_bits", [None, 8, 4])
+@pytest.mark.parametrize("head_dim", [24, 64, 80, 128])
+def test_a_block_is_what_the_pool_takes(head_dim, kv_bits):
+    shape = replace(QWEN3_600M, num_layers=2, head_dim=head_dim)
+    pool = KVPool([LayerShape(8, head_dim, head_dim)] * 2, 3, 16, mx.bfloat16, kv_bits=kv_bits)
+    assert bytes_of_block(shape, CacheConfig(kv_bits=kv_bits)) == pool.bytes_per_block
 
 
 @given(st.integers(3 * GIB, 200 * GIB), st.sampled_from((8, 16, 64)), st.booleans())

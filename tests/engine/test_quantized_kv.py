@@ -79,7 +79,7 @@ def test_the_same_pool_bytes_hold_more_tokens(tmp_path, bits):
             engine.load()
             return engine._loop.pool_tokens
 
-    assert capacity(bits) > {8: 3.5, 4: 4.5}[bits] * capacity(None)
+    assert capacity(bits) > {8: 3.8, 4: 4.7}[bits] * capacity(None)
 
 
 @pytest.mark.parametrize("bits", [8, 4])

@@ -168,6 +168,6 @@ def _rows(pool: kernels.Pool) -> np.ndarray:
 
 
 def _copy(pool: kernels.Pool) -> kernels.Pool:
-    arrays = [pool.codes, pool.affine] if isinstance(pool, QuantizedPool) else [pool]
+    arrays = pool.arrays if isinstance(pool, QuantizedPool) else [pool]
     copies = [mx.array(np.array(x.view(mx.uint8))).view(x.dtype) for x in arrays]
-    return replace(pool, codes=copies[0], affine=copies[1]) if len(copies) == 2 else copies[0]
+    return replace(pool, codes=copies[0], scales=copies[1]) if len(copies) == 2 else copies[0]

@@ -18,11 +18,11 @@ def test_tiles_cover_all_rows_within_the_shared_memory(head_dim, num_rows):
     assert layout.lanes * 8 >= head_dim
 
 
-@pytest.mark.parametrize(("head_dim", "group_size"), [(8, 8), (64, 32), (80, 16), (128, 32)])
-def test_a_lane_takes_two_chunks_of_codes_and_no_group_spans_two_rows(head_dim, group_size):
-    layout = tuning.default_tuning(head_dim, 4, group_size)
-    assert layout.lanes * 8 >= group_size
-    assert layout.lanes <= tuning.default_tuning(head_dim, 4).lanes
+@pytest.mark.parametrize(("head_dim", "chunk"), [(8, 8), (24, 8), (64, 16), (80, 16), (256, 16)])
+def test_a_lane_takes_sixteen_codes_where_the_row_has_them(head_dim, chunk):
+    layout = tuning.default_tuning(head_dim, 4, is_quantized=True)
+    assert tuning.chunk_of_codes(head_dim, layout.lanes) == chunk
+    assert layout.lanes * chunk >= head_dim > layout.lanes // 2 * chunk
 
 
 def test_splits_grow_with_the_context_and_shrink_with_the_batch(monkeypatch):

@@ -54,6 +54,7 @@ FUNCTION float float_from_half_bits(uint bits) {
   std::memcpy(&x, &narrow, 2);
   return float(x);
 }
+FUNCTION float centered_byte(uint word, int i) { return float(word >> 8 * i & 255u) - 128.0f; }
 FUNCTION uint bits_of(float x) {
   uint bits;
   std::memcpy(&bits, &x, 4);

@@ -1,6 +1,10 @@
-// A chunk is eight consecutive elements of one row, the unit in which a lane reads and computes.
+// A chunk is some consecutive elements of one row, the unit in which a lane reads and computes: eight, or
+// what a kernel's constants say.
+#ifndef CHUNK
 #define CHUNK 8
+#endif
 #define HEAD_CHUNKS (HEAD_DIM / CHUNK)
+#define ELEMENT_WORDS (ELEMENT_BITS * CHUNK / 32)
 
 template <int N>
 struct Words { uint at[N]; };
@@ -46,6 +50,20 @@ FUNCTION Words<8> load_words(P pointer, Words<8> words) {
   return words;
 }
 
+// The words of a chunk of elements.
+template <typename P>
+FUNCTION Words<ELEMENT_WORDS> load_elements(P pointer) {
+  Words<ELEMENT_WORDS> words;
+  UNROLL for (int i = 0; i < ELEMENT_WORDS / 4; i++) {
+    const uint4 quad = LOAD_UINT4(pointer + i * (128 / ELEMENT_BITS));
+    words.at[4 * i] = quad.x;
+    words.at[4 * i + 1] = quad.y;
+    words.at[4 * i + 2] = quad.z;
+    words.at[4 * i + 3] = quad.w;
+  }
+  return words;
+}
+
 FUNCTION Values zeros() {
   Values values;
   UNROLL for (int i = 0; i < CHUNK; i++) values.at[i] = 0.0f;
@@ -53,7 +71,7 @@ FUNCTION Values zeros() {
 }
 
 // Elements as float.
-FUNCTION Values unpack(Words<ELEMENT_BITS / 4> words) {
+FUNCTION Values unpack(Words<ELEMENT_WORDS> words) {
   Values values;
 #if ELEMENT_BITS == 32
   UNROLL for (int i = 0; i < CHUNK; i++) values.at[i] = float_from_bits(words.at[i]);
@@ -71,10 +89,10 @@ FUNCTION Values unpack(Words<ELEMENT_BITS / 4> words) {
   return values;
 }
 
-// Eight elements of a new token's row, whose stride is the caller's.
+// A chunk of a new token's row, whose stride is the caller's.
 template <typename P>
 FUNCTION Values read_row(P pointer, Index stride) {
-  if (is_wide(pointer, stride)) return unpack(load_words(pointer, Words<ELEMENT_BITS / 4>()));
+  if (is_wide(pointer, stride)) return unpack(load_elements(pointer));
   Values values;
   UNROLL for (int i = 0; i < CHUNK; i++) values.at[i] = float(pointer[i * stride]);
   return values;

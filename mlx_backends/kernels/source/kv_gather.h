@@ -21,9 +21,11 @@ UNROLL for (int i = 0; i < UNITS_A_THREAD; i++) {
 #if GROUP
   const Values key = is_inside ? unpack(load_chunk<K_BITS>(K_POOL, source, unit)) : zeros();
   const Values value = is_inside ? unpack(load_chunk<V_BITS>(V_POOL, source, unit)) : zeros();
+  const float key_scale = is_inside ? row_scale<K_BITS>(K_POOL, source) : 0.0f;
+  const float value_scale = is_inside ? row_scale<V_BITS>(V_POOL, source) : 0.0f;
   UNROLL for (int e = 0; e < CHUNK; e++) {
-    keys[target * CHUNK + e] = Element(key.at[e]);
-    values[target * CHUNK + e] = Element(value.at[e]);
+    keys[target * CHUNK + e] = Element(key.at[e] * key_scale);
+    values[target * CHUNK + e] = Element(value.at[e] * value_scale);
   }
 #else
   keys[target] = is_inside ? k_pool[source * UNITS + unit] : 0u;

@@ -70,17 +70,18 @@ if (start + share >= context) {
   const Index target = Index(kv_head) * num_slots + Index(block) * BLOCK_SIZE + position % BLOCK_SIZE;
   auto k_row = k + sequence * k_strides[0] + kv_head * k_strides[1];
   auto v_row = v + sequence * v_strides[0] + kv_head * v_strides[1];
-  Values value[CHUNKS];
+  Values new_value[CHUNKS];
   float scores[ROWS];
   UNROLL for (int r = 0; r < ROWS; r++) scores[r] = 0.0f;
   UNROLL for (int c = 0; c < CHUNKS; c++) {
     const int chunk = c * LANES + lane_chunk;
     const bool is_inside = chunk < HEAD_CHUNKS;
-    Values key = is_inside ? read_row(k_row + chunk * CHUNK * k_strides[3], k_strides[3]) : zeros();
-    value[c] = is_inside ? read_row(v_row + chunk * CHUNK * v_strides[3], v_strides[3]) : zeros();
-    key = store_chunk<K_BITS>(K_POOL, target, chunk, key, writes && is_inside);
-    value[c] = store_chunk<V_BITS>(V_POOL, target, chunk, value[c], writes && is_inside);
-    UNROLL for (int r = 0; r < ROWS; r++) scores[r] += dot(query[c][r], key);
+    const Values k_new = is_inside ? read_row(k_row + chunk * CHUNK * k_strides[3], k_strides[3]) : zeros();
+    const Values v_new = is_inside ? read_row(v_row + chunk * CHUNK * v_strides[3], v_strides[3]) : zeros();
+    const Stored key = store_chunk<K_BITS>(K_POOL, target, chunk, k_new, writes && is_inside);
+    const Stored value = store_chunk<V_BITS>(V_POOL, target, chunk, v_new, writes && is_inside);
+    UNROLL for (int i = 0; i < CHUNK; i++) new_value[c].at[i] = value.values.at[i] * value.scale;
+    UNROLL for (int r = 0; r < ROWS; r++) scores[r] += dot(query[c][r], key.values) * key.scale;
   }
   UNROLL for (int r = 0; r < ROWS; r++) {
     UNROLL for (int offset = 1; offset < LANES; offset *= 2) scores[r] += simd_shuffle_xor(scores[r], offset);
@@ -90,7 +91,7 @@ if (start + share >= context) {
     if (simdgroup == 0 && lane_token == 0) {
       maxima[r] = scores[r];
       totals[r] = 1.0f;
-      UNROLL for (int c = 0; c < CHUNKS; c++) sums[c][r] = value[c];
+      UNROLL for (int c = 0; c < CHUNKS; c++) sums[c][r] = new_value[c];
     }
   }
 }
@@ -105,6 +106,8 @@ int positions[TOKENS];
 int slots[TOKENS];
 Packed<K_BITS> keys[TOKENS][CHUNKS];
 Packed<V_BITS> values[TOKENS][CHUNKS];
+float key_scales[TOKENS];
+float value_scales[TOKENS];
 if (start < stop) {
   UNROLL for (int t = 0; t < TOKENS; t++) {
     positions[t] = start + simdgroup * (ACROSS * TOKENS) + t * ACROSS + lane_token;
@@ -112,6 +115,8 @@ if (start < stop) {
     const int next = min(positions[t] + STEP, last);
     const int slot = table[first / BLOCK_SIZE * block_tables_strides[1]] * BLOCK_SIZE + first % BLOCK_SIZE;
     slots[t] = table[next / BLOCK_SIZE * block_tables_strides[1]] * BLOCK_SIZE + next % BLOCK_SIZE;
+    key_scales[t] = row_scale<K_BITS>(K_POOL, head_start + slot);
+    value_scales[t] = row_scale<V_BITS>(V_POOL, head_start + slot);
     UNROLL for (int c = 0; c < CHUNKS; c++) {
       const int chunk = min(c * LANES + lane_chunk, HEAD_CHUNKS - 1);  // a lane past the row repeats its end
       keys[t][c] = load_chunk<K_BITS>(K_POOL, head_start + slot, chunk);
@@ -132,6 +137,7 @@ for (int base = start + simdgroup * (ACROSS * TOKENS); base < stop; base += STEP
     }
     UNROLL for (int r = 0; r < ROWS; r++) {
       UNROLL for (int offset = 1; offset < LANES; offset *= 2) scores[t][r] += simd_shuffle_xor(scores[t][r], offset);
+      scores[t][r] *= key_scales[t];
 #if SOFT_CAP
       scores[t][r] = settings[1] * tanh(scores[t][r] / settings[1]) * LOG2_E;
 #endif
@@ -142,6 +148,7 @@ for (int base = start + simdgroup * (ACROSS * TOKENS); base < stop; base += STEP
 #endif
       if (!is_visible) scores[t][r] = HIDDEN;
     }
+    key_scales[t] = row_scale<K_BITS>(K_POOL, head_start + slots[t]);
   }
 
   // One online softmax step for all tokens of the step (Milakov and Gimelshein 2018, arXiv:1805.02867).
@@ -154,6 +161,7 @@ for (int base = start + simdgroup * (ACROSS * TOKENS); base < stop; base += STEP
     UNROLL for (int t = 0; t < TOKENS; t++) {
       scores[t][r] = fast_exp2(scores[t][r] - highest);
       totals[r] += scores[t][r];
+      scores[t][r] *= value_scales[t];
     }
     UNROLL for (int c = 0; c < CHUNKS; c++) {
       UNROLL for (int i = 0; i < CHUNK; i++) sums[c][r].at[i] *= decay;
@@ -168,6 +176,7 @@ for (int base = start + simdgroup * (ACROSS * TOKENS); base < stop; base += STEP
       const int chunk = min(c * LANES + lane_chunk, HEAD_CHUNKS - 1);
       values[t][c] = load_chunk<V_BITS>(V_POOL, head_start + slots[t], chunk);
     }
+    value_scales[t] = row_scale<V_BITS>(V_POOL, head_start + slots[t]);
     positions[t] += STEP;
     const int next = min(positions[t] + STEP, last);
     slots[t] = table[next / BLOCK_SIZE * block_tables_strides[1]] * BLOCK_SIZE + next % BLOCK_SIZE;

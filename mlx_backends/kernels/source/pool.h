@@ -1,113 +1,70 @@
-// Chunks of a pool's rows, stored as elements (BITS is 0) or as affine codes of 8 or 4 bits:
-// value = scale * code + bias in groups of GROUP elements along a row, with scale and bias as float16
-// beside the codes, which fill 32-bit words from the lowest bits. reference.py is the specification.
+// Chunks of a pool's rows. BITS says how they are stored; reference.py is the specification:
+// 0  elements;
+// 8  codes of scale * (code - 128), with a float16 scale a row, which is left outside of sums over the row;
+// 4  codes of scale * code + bias, with a float16 scale and bias for each GROUP elements.
+// Codes fill 32-bit words from the lowest bits.
 
 template <int BITS>
 struct Packed {
-  Words<BITS / 4> words;
-  uint affine;  // scale in the lower half, bias in the upper
+  Words<BITS * CHUNK / 32> words;
+  uint affine;  // of 4 bits: scale in the lower half, bias in the upper
 };
 
 template <>
-struct Packed<0> { Words<ELEMENT_BITS / 4> words; };
+struct Packed<0> { Words<ELEMENT_WORDS> words; };
 
 template <int BITS, typename P>
 FUNCTION Packed<BITS> load_chunk(P pool, Index row, int chunk) {
   Packed<BITS> packed;
-  packed.words = load_words(pool + (row * HEAD_DIM + chunk * CHUNK), Words<ELEMENT_BITS / 4>());
+  packed.words = load_elements(pool + (row * HEAD_DIM + chunk * CHUNK));
   return packed;
 }
 
-FUNCTION Values unpack(Packed<0> packed) { return unpack(packed.words); }
-
-// Write one chunk if `writes`, and return it as later readers will see it.
 template <int BITS, typename P>
-FUNCTION Values store_chunk(P pool, Index row, int chunk, Values values, bool writes) {
-  if (writes) {
-    UNROLL for (int i = 0; i < CHUNK; i++) {
-      writable(pool)[row * HEAD_DIM + chunk * CHUNK + i] = Element(values.at[i]);
-    }
-  }
-  return values;
-}
+FUNCTION float row_scale(P pool, Index row) { return 1.0f; }
+
+FUNCTION Values unpack(Packed<0> packed) { return unpack(packed.words); }
 
 #if GROUP
 #define GROUP_CHUNKS (GROUP / CHUNK)
 
 template <int BITS, typename P, typename Q>
-FUNCTION Packed<BITS> load_chunk(P codes, Q affine, Index row, int chunk) {
+FUNCTION Packed<BITS> load_chunk(P codes, Q scales, Index row, int chunk) {
+  constexpr int WORDS = BITS * CHUNK / 32;
   Packed<BITS> packed;
-  packed.words = load_words(codes + (row * HEAD_CHUNKS + chunk) * (BITS / 4), Words<BITS / 4>());
-  packed.affine = LOAD_UINT(affine + (row * (HEAD_DIM / GROUP) + chunk / GROUP_CHUNKS) * 2);
+  packed.words = load_words(codes + (row * HEAD_CHUNKS + chunk) * WORDS, Words<WORDS>());
+  packed.affine = BITS == 4 ? LOAD_UINT(scales + (row * (HEAD_DIM / GROUP) + chunk / GROUP_CHUNKS) * 2) : 0u;
   return packed;
 }
 
-template <int BITS>
-FUNCTION Values dequantize(Words<BITS / 4> words, float scale, float bias) {
-  constexpr int PER_WORD = 32 / BITS;
-  constexpr uint MASK = (1u << BITS) - 1u;
+template <int BITS, typename P, typename Q>
+FUNCTION float row_scale(P codes, Q scales, Index row) { return BITS == 8 ? float(scales[row]) : 1.0f; }
+
+FUNCTION Values unpack(Packed<8> packed) {
   Values values;
-  UNROLL for (int i = 0; i < CHUNK; i++) {
-    const uint code = words.at[i / PER_WORD] >> (i % PER_WORD * BITS) & MASK;
-    values.at[i] = float(code) * scale + bias;
-  }
+  UNROLL for (int i = 0; i < CHUNK; i++) values.at[i] = centered_byte(packed.words.at[i / 4], i % 4);
   return values;
 }
 
-template <int BITS>
-FUNCTION Values unpack(Packed<BITS> packed) {
+FUNCTION Values unpack(Packed<4> packed) {
   const float scale = float_from_half_bits(packed.affine & 0xffffu);
-  return dequantize<BITS>(packed.words, scale, float_from_half_bits(packed.affine >> 16));
-}
-
-FUNCTION float round_to_half(float x) { return float(Half(min(max(x, -65504.0f), 65504.0f))); }
-
-// As above, with codes. The lanes that hold the chunks of a group are neighbours and all call.
-template <int BITS, typename P, typename Q>
-FUNCTION Values store_chunk(P codes, Q affine, Index row, int chunk, Values values, bool writes) {
-  constexpr int PER_WORD = 32 / BITS;
-  constexpr float LEVELS = float((1 << BITS) - 1);
-  float low = values.at[0];
-  float high = values.at[0];
-  UNROLL for (int i = 1; i < CHUNK; i++) {
-    low = min(low, values.at[i]);
-    high = max(high, values.at[i]);
-  }
-  UNROLL for (int offset = 1; offset < GROUP_CHUNKS; offset *= 2) {
-    low = min(low, simd_shuffle_xor(low, offset));
-    high = max(high, simd_shuffle_xor(high, offset));
-  }
-  const float scale = round_to_half((high - low) / LEVELS);
-  const float bias = round_to_half(low);
-  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-  Words<BITS / 4> words;
-  UNROLL for (int i = 0; i < BITS / 4; i++) words.at[i] = 0u;
+  const float bias = float_from_half_bits(packed.affine >> 16);
+  Values values;
   UNROLL for (int i = 0; i < CHUNK; i++) {
-    const float code = min(max(rint((values.at[i] - bias) * inverse), 0.0f), LEVELS);
-    words.at[i / PER_WORD] |= uint(code) << (i % PER_WORD * BITS);
+    values.at[i] = float(packed.words.at[i / 8] >> (i % 8 * 4) & 15u) * scale + bias;
   }
-  if (writes) {
-    UNROLL for (int i = 0; i < BITS / 4; i++) {
-      writable(codes)[(row * HEAD_CHUNKS + chunk) * (BITS / 4) + i] = words.at[i];
-    }
-    if (chunk % GROUP_CHUNKS == 0) {
-      const Index group = row * (HEAD_DIM / GROUP) + chunk / GROUP_CHUNKS;
-      writable(affine)[2 * group] = Half(scale);
-      writable(affine)[2 * group + 1] = Half(bias);
-    }
-  }
-  return dequantize<BITS>(words, scale, bias);
+  return values;
 }
 #endif
 
 // The arrays of the two pools, as arguments of the functions above.
 #if K_BITS
-#define K_POOL k_pool, k_affine
+#define K_POOL k_pool, k_scales
 #else
 #define K_POOL k_pool
 #endif
 #if V_BITS
-#define V_POOL v_pool, v_affine
+#define V_POOL v_pool, v_scales
 #else
 #define V_POOL v_pool
 #endif

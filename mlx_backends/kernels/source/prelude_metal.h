@@ -28,6 +28,8 @@ FUNCTION device T* writable(const device T* pointer) { return (device T*)pointer
 
 FUNCTION float float_from_bits(uint bits) { return as_type<float>(bits); }
 FUNCTION float float_from_half_bits(uint bits) { return float(as_type<half>(ushort(bits))); }
+// Byte i of a word, less 128.
+FUNCTION float centered_byte(uint word, int i) { return float(word >> 8 * i & 255u) - 128.0f; }
 FUNCTION float fast_exp2(float x) { return metal::fast::exp2(x); }
 
 FUNCTION uint bits_of(float x) { return as_type<uint>(x); }

@@ -86,7 +86,7 @@ class EngineConfig:
         max_num_seqs: Most sequences that generate at once.
         max_num_waiting: Most requests that wait; one more is an ``OverloadedError``.
         prefill_chunk_size: Prompt tokens computed per step, so that running sequences never wait
-            longer than for one chunk; None is 512 on a CPU and 2,048 on a GPU.
+            longer than for one chunk; None is 512 on a CPU, 2,048 on Metal and 8,192 on CUDA.
         memory_limit_bytes: Budget for weights and caches; None is ``MLX_BACKENDS_MEMORY_LIMIT``.
         cache: How KV entries are kept.
         warm_up: Compile the decode step for every size of batch and context when the model is

@@ -6,7 +6,7 @@ layer, whatever their lengths, and only attention goes chunk by chunk:
 - the few tokens of a short chunk read the context where it is, by the kernels, eight a group; all
   short chunks of a pass are one launch;
 - a longer chunk goes to MLX's fused attention in segments. MLX prepares that for every pair of
-  lengths anew (0.15 s on CUDA), so segments begin on a grid and have few lengths. Rows around
+  lengths anew (0.1 s on CUDA), so segments begin on a grid and have few lengths. Rows around
   a chunk fill its segments up; what attention makes of them is dropped, and no other layer sees
   more rows for it.
 """
@@ -90,9 +90,13 @@ class Segment:
     def rows_of(self, array: mx.array) -> mx.array:
         """The segment's rows, zeros where rows lack. Shapes: (T, H, 1, D) -> (1, H, L, D)."""
         first, end = max(0, self.first_row), min(self.first_row + self.length, len(array))
-        rows = array[first:end].transpose(2, 1, 0, 3)
+        rows = array[first:end]
         missing = first - self.first_row, self.first_row + self.length - end
-        return mx.pad(rows, [(0, 0), (0, 0), missing, (0, 0)]) if any(missing) else rows
+        if any(missing):
+            rows = mx.pad(rows, [missing, (0, 0), (0, 0), (0, 0)])
+        # Plain strides: cuDNN plans anew for others and may refuse odd ones on an axis of one.
+        rows = mx.contiguous(rows).reshape(1, self.length, *array.shape[1::2])
+        return rows.swapaxes(1, 2)
 
     def fits(self, num_rows: int) -> bool:
         return self.first_row >= 0 and self.first_row + self.length <= num_rows

@@ -7,10 +7,12 @@ from pathlib import Path
 from mlx_backends.bundled.training import prose
 from mlx_backends.bundled.training.prose import Entry, Question, Reference
 
-# Sentences whose questions would be those of families that are for evaluation alone.
+# Sentences whose questions would be those of families that are for evaluation alone, or one over this
+# project's documentation, "What does --truncate do?".
 _UNSEEN = re.compile(
     r"\b(?:inherits? from|belongs? to|base class of|listens? on|(?:old|former) name of|derives? from"
-    r"|turns? .+ into|speciali[sz]es?)\b"
+    r"|turns? .+ into|speciali[sz]es?)\b|^`truncate`",
+    re.IGNORECASE,
 )
 
 

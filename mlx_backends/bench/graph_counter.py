@@ -1,11 +1,9 @@
 """What MLX is asked to compute: operations and evaluations, counted as they happen.
 
 A profiler's instrument: while it counts, it stands in front of MLX's two functions that evaluate,
-and reads the graph of what they are given (``mx.export_to_dot``). Nothing is computed differently.
+and reads the graph of what they are given. Nothing is computed differently.
 """
 
-import io
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from typing import Any
 
 import mlx.core as mx
 
-_OPERATION = re.compile(r'\[label ="(\w+)", shape=rectangle\]')
+from mlx_backends.engine.graph_size import operations_of
 
 
 @dataclass(slots=True)
@@ -57,7 +55,7 @@ def counted_graphs() -> Iterator[GraphCounts]:
 
     def counting(evaluate: Callable[..., Any], count: Callable[[], None]) -> Callable[..., Any]:
         def run(*arrays: Any) -> Any:
-            operations = operations_of(list(_leaves(arrays)))
+            operations = operations_of(*_leaves(arrays))
             if operations:  # else all has been computed before, and this only looks
                 counts.operations.update(operations)
                 count()
@@ -76,15 +74,6 @@ def counted_graphs() -> Iterator[GraphCounts]:
         yield counts
     finally:
         mx.eval, mx.async_eval = wait, start
-
-
-def operations_of(arrays: list[mx.array]) -> Counter[str]:
-    """Operations that these arrays still wait for, by name."""
-    if not arrays:
-        return Counter()
-    text = io.StringIO()
-    mx.export_to_dot(text, *arrays)
-    return Counter(_OPERATION.findall(text.getvalue()))
 
 
 def _leaves(tree: Any) -> Iterator[mx.array]:

@@ -59,7 +59,9 @@ class MLXBackends:
             "operations a decode step": after.operations,
             "planned memory, GiB": after.planned_bytes / 2**30,
         }
-        return Run(timings, _num_tokens(prompts), mx.get_peak_memory(), details)
+        peak = mx.get_peak_memory()
+        details["peak by plan"] = peak / after.planned_bytes
+        return Run(timings, _num_tokens(prompts), peak, details)
 
     def close(self) -> None:
         """As in ``System``."""

@@ -12,6 +12,7 @@ from mlx_backends.engine.buffer_limit import limit_buffers
 from mlx_backends.engine.device_runner import DeviceRunner
 from mlx_backends.engine.fallback_runner import FallbackRunner
 from mlx_backends.engine.host_runner import HostRunner
+from mlx_backends.engine.layer_pace import LAYERS_IN_FLIGHT
 from mlx_backends.engine.loop import Loop
 from mlx_backends.engine.memory_plan import MemoryPlan, ModelShape, StepShape, plan_memory
 from mlx_backends.engine.model_files import ModelFiles
@@ -234,6 +235,8 @@ def model_shape(loaded: LoadedModel, plan: PagingPlan) -> ModelShape:
         intermediate_size=getattr(args, "intermediate_size", 4 * hidden_size),
         vocab_size=plan.vocab_size,
         activation_bytes=plan.dtype.size,
+        unpacked_layer_bytes=device_layers.unpacked_layer_bytes(loaded.model, plan.dtype),
+        unpacked_head_bytes=device_layers.unpacked_head_bytes(loaded.model, plan.dtype),
     )
 
 
@@ -244,4 +247,10 @@ def _step_shape(loaded: LoadedModel, files: ModelFiles, config: EngineConfig) ->
         prefill_chunk_size=config.prefill_chunk_size,
         context_window=files.context_window,
         has_fused_attention=loaded.device != mx.Device(mx.cpu),
+        layers_in_flight=layers_in_flight(loaded.device),
     )
+
+
+def layers_in_flight(device: mx.Device) -> int | None:
+    """As in ``StepShape``."""
+    return None if device == mx.Device(mx.cpu) else LAYERS_IN_FLIGHT

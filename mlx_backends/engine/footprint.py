@@ -37,7 +37,8 @@ class Footprint:
             the head counts as nothing, and of experts those that are chosen.
         kv_bytes_per_token: Keys and values of all layers.
         pool_bytes: KV pool once the workload has run.
-        activation_bytes: Intermediate arrays of the largest step, logits included.
+        activation_bytes: Intermediate arrays of the largest step, logits and unpacked weights
+            included.
         buffer_bytes: What MLX may hold back between steps; part of what the process takes.
         unpacking_bytes: Packed weights that are still there while they are unpacked.
     """
@@ -94,6 +95,7 @@ def predict(
         prefill_chunk_size=min(config.prefill_chunk_size, prompt_tokens * num_sequences),
         context_window=tokens,
         has_fused_attention=device != mx.Device(mx.cpu),
+        layers_in_flight=build.layers_in_flight(device),
     )
     file_bytes = sum(file.stat().st_size for file in files.folder.glob("model*.safetensors"))
     is_unpacked = loaded.weight_bytes > 1.5 * file_bytes

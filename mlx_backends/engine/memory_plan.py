@@ -30,6 +30,8 @@ class ModelShape:
         hidden_size, intermediate_size: Of the residual stream and of the MLP.
         vocab_size: Columns of the logits.
         activation_bytes: Bytes of one activation: 4 for float32, 2 for the 16-bit types.
+        unpacked_layer_bytes: Quantized weights of one layer, where they are unpacked for a product.
+        unpacked_head_bytes: Likewise, of the output head.
     """
 
     num_layers: int
@@ -40,6 +42,8 @@ class ModelShape:
     intermediate_size: int
     vocab_size: int
     activation_bytes: int
+    unpacked_layer_bytes: int = 0
+    unpacked_head_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +55,15 @@ class StepShape:
         prefill_chunk_size: Tokens of prefill.
         context_window: Positions that one sequence may attend to.
         has_fused_attention: Whether attention works without a matrix of scores.
+        layers_in_flight: Layers whose arrays are there at once, each until it is done; None where
+            arrays are freed within a layer.
     """
 
     max_num_seqs: int
     prefill_chunk_size: int
     context_window: int
     has_fused_attention: bool
+    layers_in_flight: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,8 @@ class MemoryPlan:
         block_size: Tokens a block.
         block_bytes: A block over all layers, keys and values.
         weight_bytes: The model's weights.
-        activation_bytes: Intermediate arrays of the largest step, logits aside.
+        activation_bytes: Intermediate arrays of the largest step, logits aside; unpacked weights
+            are among them.
         logits_bytes: Logits of the largest step and what sampling makes of them.
     """
 
@@ -146,11 +154,24 @@ def bytes_of_block(shape: ModelShape, cache: CacheConfig) -> int:
 
 
 def bytes_of_activations(shape: ModelShape, step: StepShape) -> int:
-    """Most bytes of one layer's intermediate arrays, as MLX frees them when the layer is done."""
+    """Most bytes of intermediate arrays at once."""
+    gathered = 2 * shape.num_kv_heads * shape.head_dim * step.context_window  # of one sequence
+    if step.layers_in_flight is None:
+        return _bytes_of_freed_layer(shape, step, gathered)
+    # Every array of a layer: queries, keys and values as they are, normed, rotated and laid out
+    # anew; the attention's output twice; the residual stream after each half, normed, and summed.
+    num_rows = max(step.prefill_chunk_size, step.max_num_seqs)
+    heads = (6 * shape.num_heads + 7 * shape.num_kv_heads) * shape.head_dim
+    row = 6 * shape.hidden_size + heads + 3 * shape.intermediate_size
+    layer = (num_rows * row + gathered) * shape.activation_bytes + shape.unpacked_layer_bytes
+    return step.layers_in_flight * layer + shape.unpacked_head_bytes
+
+
+def _bytes_of_freed_layer(shape: ModelShape, step: StepShape, gathered: int) -> int:
+    """The arrays of one layer that are needed together, as a CPU frees the others."""
     num_rows = max(step.prefill_chunk_size, step.max_num_seqs)
     heads = (2 * shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim  # q, k, v and output
     row = 3 * shape.hidden_size + heads + 3 * shape.intermediate_size
-    gathered = 2 * shape.num_kv_heads * shape.head_dim * step.context_window  # of one sequence
     scores = 0
     if not step.has_fused_attention:  # and their softmax, both float32
         scores = 2 * 4 * shape.num_heads * step.prefill_chunk_size * step.context_window

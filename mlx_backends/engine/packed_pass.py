@@ -21,6 +21,7 @@ import numpy as np
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.engine.dense_attention import dense_attention
+from mlx_backends.engine.layer_pace import LayerPace
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.kernels import MAX_QUERIES
 
@@ -111,6 +112,7 @@ class PackedPass:
         slots: (T, 1) int32, where each row is stored; -1 for padding.
         groups: The first rows; None if there are no short chunks.
         segments: The rows after them, in order.
+        pace: Starts layers as they are built; None where the pass is being compiled.
 
     Attributes:
         offset: As above; also as in ``cache.paged_cache.ForwardPass``.
@@ -123,12 +125,14 @@ class PackedPass:
         slots: mx.array,
         groups: Groups | None,
         segments: Seq[Segment] = (),
+        pace: LayerPace | None = None,
     ) -> None:
         self._access = access
         self.offset = offset
         self._slots = slots
         self._groups = groups
         self._segments = segments
+        self._pace = pace
 
     def attend(
         self,
@@ -165,7 +169,10 @@ class PackedPass:
         missing = len(queries) - sum(map(len, outs))
         if missing:
             outs.append(mx.zeros((missing, *outs[0].shape[1:]), outs[0].dtype))
-        return mx.concatenate(outs) if len(outs) > 1 else outs[0]
+        out = mx.concatenate(outs) if len(outs) > 1 else outs[0]
+        if self._pace is not None:
+            self._pace.start(out, self._access.state)
+        return out
 
     def _attend_groups(
         self,
@@ -290,7 +297,7 @@ class Packing:
         return mx.array(slots)
 
     def forward_pass(self, access: PoolAccess) -> PackedPass:
-        return PackedPass(access, self.offset, self.slots, self.groups, self.segments)
+        return PackedPass(access, self.offset, self.slots, self.groups, self.segments, LayerPace())
 
     def _rows(self, index: int) -> slice:
         first, span = self._first_rows[index], self._spans[index]

@@ -65,6 +65,34 @@ def smallest_batch(model: nn.Module, dtype: mx.Dtype) -> int:
     return VECTOR_ROWS
 
 
+def unpacked_layer_bytes(model: nn.Module, dtype: mx.Dtype) -> int:
+    """Bytes that the weights of a model's largest layer take when they are unpacked."""
+    sizes: dict[str, int] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, DeviceQuantizedLinear) and module.rule is not None:
+            layer = next((part for part in name.split(".") if part.isdecimal()), "")
+            sizes[layer] = sizes.get(layer, 0) + _unpacked_bytes(module, dtype)
+    sizes.pop("", None)  # the head, which is counted by itself
+    return max(sizes.values(), default=0)
+
+
+def unpacked_head_bytes(model: nn.Module, dtype: mx.Dtype) -> int:
+    """Bytes that the output head takes when it is unpacked; an embedding may be the head."""
+    heads = (
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, DeviceQuantizedEmbedding)
+        or (isinstance(module, DeviceQuantizedLinear) and name.endswith("lm_head"))
+    )
+    sizes = [_unpacked_bytes(head, dtype) for head in heads if head.rule is not None]
+    return max(sizes, default=0)
+
+
+def _unpacked_bytes(layer: Any, dtype: mx.Dtype) -> int:
+    num_rows, num_groups = layer.scales.shape
+    return num_rows * num_groups * layer.group_size * dtype.size
+
+
 def _rule(model: nn.Module) -> UnpackRule | None:
     layers = (m for m in model.modules() if isinstance(m, DeviceQuantizedLinear))
     first = next(layers, None)

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from mlx_backends.bench import step
 from mlx_backends.bench.__main__ import main
-from mlx_backends.bench.graph_counter import counted_graphs, operations_of
+from mlx_backends.bench.graph_counter import counted_graphs
 from mlx_backends.cli.app import app
+from mlx_backends.engine.graph_size import operations_of
 
 
 def test_counts_operations_and_evaluations():
@@ -28,7 +29,7 @@ def test_counts_what_compile_fused():
     x = mx.ones(4)
     mx.eval(x)
     fused = mx.compile(lambda x: mx.exp(x) * 2 + 1)(x)
-    (name,) = operations_of([fused])
+    (name,) = operations_of(fused)
     assert name.startswith("Compiled")
     assert operations_of([mx.exp(x) * 2 + 1]).total() > 1
 

@@ -12,7 +12,13 @@ from mlx_backends.config import CacheConfig
 from mlx_backends.core import Request, SamplingParams
 from mlx_backends.engine.admission import fit_to_pool
 from mlx_backends.engine.handle import OutputChannel
-from mlx_backends.engine.memory_plan import ModelShape, StepShape, bytes_of_block, plan_memory
+from mlx_backends.engine.memory_plan import (
+    ModelShape,
+    StepShape,
+    bytes_of_activations,
+    bytes_of_block,
+    plan_memory,
+)
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.errors import ConfigError, MemoryLimitError
 
@@ -81,6 +87,18 @@ def test_attention_without_fusion_counts_its_scores():
     )
     scores = plan(8 * GIB, step=step).activation_bytes - plan(8 * GIB, step=fused).activation_bytes
     assert scores == 2 * 4 * 16 * 512 * 8_192
+
+
+def test_a_gpu_holds_layers_in_flight_and_unpacked_weights():
+    shape = replace(QWEN3_600M, unpacked_layer_bytes=30_000_000, unpacked_head_bytes=5_000_000)
+    one, two = (
+        bytes_of_activations(shape, replace(STEP, layers_in_flight=count)) for count in (1, 2)
+    )
+    assert two - one == one - 5_000_000
+    packed = bytes_of_activations(QWEN3_600M, replace(STEP, layers_in_flight=2))
+    assert two - packed == 2 * 30_000_000 + 5_000_000
+    # Up to the end of its work a layer keeps more than what it needs at once.
+    assert packed > 2 * bytes_of_activations(QWEN3_600M, STEP)
 
 
 def test_too_small_a_limit_is_refused_with_the_numbers():

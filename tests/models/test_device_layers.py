@@ -142,3 +142,20 @@ def test_the_rule_follows_what_mlx_has_compiled(block, tmp_path):
     assert rule.applies(32, layer, mx.bfloat16)
     rule.compile_products(block, mx.bfloat16)
     assert not rule.applies(32, layer, mx.bfloat16)
+
+
+def test_the_unpacked_bytes_of_the_largest_layer_and_of_the_head():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [Block(has_bias=False), Block(has_bias=True)]
+            self.lm_head = nn.Linear(64, 96, bias=False)
+
+    model = Model()
+    nn.quantize(model, group_size=32, bits=4)
+    device_layers.install(model)
+    assert device_layers.unpacked_layer_bytes(model, mx.bfloat16) == 0  # nothing is unpacked
+    device_layers.install(model, AlwaysFrom(8))
+    layer = 64 * (128 + 64 + 64) + 128 * 64
+    assert device_layers.unpacked_layer_bytes(model, mx.bfloat16) == 2 * layer
+    assert device_layers.unpacked_head_bytes(model, mx.bfloat16) == 2 * 64 * 96

@@ -24,6 +24,8 @@ class Family:
         keys: The slots that identify a fact; siblings share some of them.
         weight: How often it is drawn.
         derived: Slots put together from others.
+        asked_by: The slots that every question for a slot names, where these are fewer than all
+            other keys: no two facts of a context share them.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Family:
     keys: tuple[str, ...]
     weight: float = 1.0
     derived: dict[str, str] = field(default_factory=dict)
+    asked_by: dict[str, frozenset[str]] = field(default_factory=dict)
     _statements: list = field(default_factory=list)
     _asks: dict = field(default_factory=dict)
 
@@ -53,15 +56,16 @@ class Family:
             for slot, patterns in self._asks.items()
             if (answer := span_of(slots[slot], statement))
         ]
-        keys = frozenset(
-            f"{self.name}:{slot}:"
-            + "|".join(v for k, v in sorted(slots.items()) if k != slot and k in self.keys).lower()
-            for slot in self._asks
-        )
+        keys = frozenset(f"{self.name}:{slot}:{self._given(slot, slots)}" for slot in self._asks)
         pair = None
         if self.name == "attribute":
             pair = (slots["e"], slots["n"], slots["v"])
         return Fact(self.name, statement, asks, keys, slots, pair)
+
+    def _given(self, slot: str, slots: dict[str, str]) -> str:
+        """What a question for a slot names."""
+        named = self.asked_by.get(slot, frozenset(self.keys) - {slot})
+        return "|".join(text for name, text in sorted(slots.items()) if name in named).lower()
 
     @staticmethod
     def _question_slots(rng: random.Random, slots: dict[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 
 from mlx_backends import Engine, EngineConfig, SamplingParams, bundled, registry
 from mlx_backends.bench.random_model import SHAPES, make_model
+from mlx_backends.config import CacheConfig
 from mlx_backends.engine import buffer_limit
 from mlx_backends.engine.footprint import predict
 from mlx_backends.engine.memory_plan import MemoryPlan
@@ -55,6 +56,24 @@ def test_the_peak_is_within_ten_percent(small, prompt_tokens, num_sequences):
     _, peak, pool_bytes = measured(config, prompt_tokens, num_sequences)
     assert pool_bytes == found.pool_bytes
     assert peak == pytest.approx(found.peak_bytes, rel=0.1)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["llama-3.2-1b-4bit", "qwen3-0.6b-4bit"])
+def test_a_gpu_takes_no_more_than_ten_percent_over_the_plan(tmp_path, shape):
+    if not mx.is_available(mx.gpu):
+        pytest.skip("MLX has no GPU here")
+    make_model(SHAPES[shape], tmp_path / shape)
+    cache = CacheConfig(pool_bytes=2 << 30)
+    config = EngineConfig(model=str(tmp_path / shape), device="gpu", cache=cache)
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    with Engine(config) as engine:
+        params = SamplingParams(max_tokens=NEW_TOKENS, ignore_eos=True)
+        engine.submit([7 * i % 900 + 3 for i in range(16_384)], params).result()
+        planned = engine.stats().planned_bytes
+    assert mx.get_peak_memory() <= 1.1 * planned
 
 
 def test_a_quantized_model_that_is_unpacked(small):

@@ -15,6 +15,7 @@ def draw_sparsity(figures: Mapping[str, Any], folder: Path) -> Path:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import PercentFormatter
     except ImportError as error:
         raise MissingExtraError("matplotlib", "bench") from error
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,17 +29,14 @@ def draw_sparsity(figures: Mapping[str, Any], folder: Path) -> Path:
         time_axes.plot(densities, [1 / p["speed_up"] for p in curve], marker="o", label=system)
         shares = [point["megabytes"] / dense_bytes for point in curve]
         size_axes.plot(densities, shares, marker="o", label=system)
-    _finish(time_axes, "time, dense product = 1")
-    _finish(size_axes, "bytes, dense matrix = 1")
+    for axes, label in ((time_axes, "time, dense = 1"), (size_axes, "bytes, dense = 1")):
+        axes.axhline(1, color="black", linewidth=1)
+        axes.set(xscale="log", yscale="log", xlabel="density", ylabel=label)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.grid(alpha=0.3)
+        axes.legend()
     size, device = figures["size"], figures["environment"]["device"]
     figure.suptitle(f"{size} x {size} @ {figures['vectors']}, {figures['dtype']}, {device}")
     path = folder / f"sparsity-{figures['vectors']}.png"
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=100)
     return path
-
-
-def _finish(axes: Any, label: str) -> None:
-    axes.axhline(1, color="black", linewidth=1)
-    axes.set(xscale="log", yscale="log", xlabel="density", ylabel=label)
-    axes.grid(alpha=0.3)
-    axes.legend()

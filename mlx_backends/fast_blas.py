@@ -10,7 +10,8 @@ product of 128 x 1024 by 1024 x 1024 goes from 3 to over 100 GFLOP/s.
 MLX calls ``sgemm`` even for a single row, which is what every layer of a decode step is. OpenBLAS
 then copies the whole weight into its packed form to use it once. The shim (``fast_blas.c``) hands
 such products to ``sgemv``, and those of two to sixteen rows to a kernel of its own. Both read the
-weight in place: two to three times as many bytes a second.
+weight in place: two to three times as many bytes a second. A weight that was unpacked from codes of
+at most 8 bits can be entered as bytes too (``models/byte_weights.py``), a quarter of what is read.
 
 Nothing here can fail an import: every way that does not work ends in a ``Status`` with the reason,
 which ``mlx-backends doctor`` prints. ``MLX_BACKENDS_BLAS=off`` turns it off.
@@ -24,8 +25,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mlx_backends.native_library import compiled, find_compiler
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SHIM_SOURCE = Path(__file__).with_suffix(".c")
 
@@ -72,6 +77,41 @@ def use_few_rows(is_on: bool) -> bool:
         return False
     ctypes.c_int.in_dll(_shim, "uses_few_rows").value = is_on
     return bool(_shim.has_few_rows())
+
+
+def has_bytes() -> bool:
+    """Whether products of few rows can read a weight as bytes."""
+    return _shim is not None and bool(_shim.has_few_rows())
+
+
+def enter_bytes(
+    floats: "NDArray[Any]", codes: "NDArray[Any]", scales: "NDArray[Any]", offsets: "NDArray[Any]"
+) -> bool:
+    """Let products of few rows read a weight as bytes, wherever it is given as these floats.
+
+    All arrays must stay alive and unchanged until ``remove_bytes``.
+
+    Shapes: floats (n, k) float32, codes (n, k) uint8, scales and offsets (n, groups) float32, of
+        groups of ``k / groups`` columns. A weight is ``scale * code + offset``.
+
+    Returns:
+        Whether it was entered: the shim and a kernel must be there, and the groups fit.
+    """
+    arrays = (floats, codes, scales, offsets)
+    rows, columns = floats.shape
+    group_size = columns // scales.shape[1]
+    if _shim is None or codes.shape != floats.shape or group_size * scales.shape[1] != columns:
+        return False
+    if not all(array.flags.c_contiguous for array in arrays):
+        return False
+    addresses = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+    return bool(_shim.enter_byte_weight(addresses[0], rows, columns, *addresses[1:], group_size))
+
+
+def remove_bytes(floats: "NDArray[Any]") -> None:
+    """Undo ``enter_bytes``."""
+    if _shim is not None:
+        _shim.remove_byte_weight(ctypes.c_void_p(floats.ctypes.data))
 
 
 def num_threads() -> int:

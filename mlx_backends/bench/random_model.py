@@ -94,6 +94,7 @@ SHAPES = {
         Shape("tiny", _llama(128, 2, 2) | {"vocab_size": 1_000}),
         Shape("llama-30m", _llama(512, 6, 8)),
         Shape("llama-120m", _llama(1_024, 8, 16)),
+        Shape("llama-120m-4bit", _llama(1_024, 8, 16), bits=4),
         Shape("qwen3-0.6b-4bit", _QWEN3_600M, bits=4),
         Shape("llama-3.2-1b-4bit", _LLAMA32_1B, bits=4),
     )

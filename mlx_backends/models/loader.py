@@ -3,7 +3,7 @@
 import resource
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_backends.config import Device, DType
 from mlx_backends.errors import MemoryLimitError, ModelLoadError, UnsupportedModelError
 from mlx_backends.kernels.device import keep_compiled_kernels
-from mlx_backends.models import cpu_layers, device_layers, rounded_inputs, safetensors
+from mlx_backends.models import byte_weights, cpu_layers, device_layers, rounded_inputs, safetensors
 from mlx_backends.models.adapters import apply_adapter, fuse_adapter
+from mlx_backends.models.byte_weights import ByteWeight
 from mlx_backends.models.unpack_rule import UnpackRule
 from mlx_backends.sparsity import model_files as sparse_files
 from mlx_backends.sparsity.layers import SparseLinear, unpack_for_cpu
@@ -33,11 +34,13 @@ class LoadedModel:
         model: mlx-lm's model: ``model(token_ids, cache=...)`` -> logits.
         device: Where it runs.
         weight_bytes: Bytes that its weights hold.
+        byte_weights: Weights to hold as bytes too, until they are entered.
     """
 
     model: nn.Module
     device: mx.Device
     weight_bytes: int
+    byte_weights: list[ByteWeight] = field(default_factory=list)
 
 
 def use_device(device: mx.Device) -> AbstractContextManager[Any]:
@@ -80,6 +83,7 @@ def load_language_model(
         loaded = prepare_model(folder, chosen, dtype, adapter)
         _check_budget(folder, loaded.weight_bytes, memory_limit_bytes)
         mx.eval(loaded.model.parameters())
+        byte_weights.enter_all(loaded.model, loaded.byte_weights)
     return loaded
 
 
@@ -95,9 +99,10 @@ def prepare_model(
     if adapter is not None:
         apply_adapter(model, adapter)
     rounded_inputs.replace_unsupported(model, config)
-    _prepare_for_device(model, device, dtype)
+    weights = _prepare_for_device(model, device, dtype)
     rounded_inputs.install_from_config(model, config)
-    return LoadedModel(model, device, parameter_bytes(model))
+    weight_bytes = parameter_bytes(model) + sum(weight.nbytes for weight in weights)
+    return LoadedModel(model, device, weight_bytes, weights)
 
 
 def _check_budget(folder: Path, weight_bytes: int, limit: int | None) -> None:
@@ -146,16 +151,17 @@ def _file_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in _weight_files(folder))
 
 
-def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> None:
+def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> list[ByteWeight]:
+    """Make a model what runs on a device; returns weights that are also at hand as bytes."""
     is_cpu = device == mx.Device(mx.cpu)
     is_unpacked = is_cpu and _unpacked_bytes(model) <= MAX_UNPACKED_BYTES
+    new_dtype = mx.float32 if dtype == "auto" else getattr(mx, dtype)
+    is_cast, weights = dtype != "auto" or is_cpu, list[ByteWeight]()
+    if is_cast:
+        _cast(model, new_dtype)  # scales too, so that weights are unpacked in the new type
     if is_unpacked:
-        from mlx_lm.utils import dequantize_model
-
-        dequantize_model(model)
-    if dtype != "auto" or is_cpu:
-        _cast(model, mx.float32 if dtype == "auto" else getattr(mx, dtype))
-    if is_unpacked:
+        weights = byte_weights.unpack(model)
+        _cast(model, new_dtype)  # what formats without float scales make
         fuse_adapter(model)
         unpack_for_cpu(model)  # after the cast, so that quantized entries are not rounded again
     if is_cpu:
@@ -163,6 +169,7 @@ def _prepare_for_device(model: nn.Module, device: mx.Device, dtype: DType) -> No
     else:
         rule = UnpackRule(keep_compiled_kernels()) if mx.cuda.is_available() else None
         device_layers.install(model, rule)
+    return weights
 
 
 def _unpacked_bytes(model: nn.Module) -> int:

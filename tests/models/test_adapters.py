@@ -40,8 +40,8 @@ def reference(adapter):
 
     model, _ = load_model(bundled.path("lm"))
     load_adapters(model, str(adapter))
+    model.set_dtype(mx.float32)  # scales too: a CPU unpacks weights in float32
     dequantize_model(model)
-    model.set_dtype(mx.float32)
     model.eval()
     return model(mx.array([IDS]))
 

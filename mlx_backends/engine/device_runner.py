@@ -15,10 +15,10 @@ from mlx_backends.engine.decode_batch import (
 )
 from mlx_backends.engine.decode_step import DecodeStep
 from mlx_backends.engine.drawing import Drawing, needs_host
-from mlx_backends.engine.extension_step import ExtensionStep
 from mlx_backends.engine.launched import Launched
 from mlx_backends.engine.packed_pass import Packing, Span
 from mlx_backends.engine.pool_access import PoolAccess
+from mlx_backends.engine.prefill_step import PrefillStep
 from mlx_backends.engine.runner import RunnerStats
 from mlx_backends.engine.sequence import Sequence
 from mlx_backends.engine.step import PrefillChunk
@@ -64,7 +64,7 @@ class DeviceRunner:
         self._smallest_batch = smallest_batch
         self._drawing = Drawing(eos_token_ids)
         self._step = DecodeStep(loaded.model, plan, access)
-        self._extension = ExtensionStep(loaded.model, plan, access)
+        self._prefill_step = PrefillStep(loaded.model, plan, access)
         self._batch: DecodeBatch | None = None
         self._first_tokens: dict[Sequence, mx.array] = {}
 
@@ -74,7 +74,7 @@ class DeviceRunner:
             bytes_per_block=self._pool.bytes_per_block,
             pool_bytes=self._pool.nbytes,
             traces=self._step.traces,
-            compile_s=self._step.compile_s + self._extension.compile_s,
+            compile_s=self._step.compile_s + self._prefill_step.compile_s,
             operations=self._step.operations,
         )
 
@@ -141,8 +141,8 @@ class DeviceRunner:
         spans = [Span(c.sequence.block_ids, c.start, c.stop) for c in chunks]
         packing = Packing(self._pool, spans, self._tile, self._max_short)
         rows = [r for r, c in zip(packing.last_rows, chunks, strict=True) if c.is_last] or [0]
-        if self._extension.can_run(packing):
-            return self._extension.run(packing, token_ids, rows)
+        if self._prefill_step.can_run(packing):
+            return self._prefill_step.run(packing, token_ids, rows)
         last = mx.array(rows, dtype=mx.int32)
         caches = self._plan.caches(packing.forward_pass(self._access), last)
         logits = self._model(packing.tokens(token_ids), cache=caches)

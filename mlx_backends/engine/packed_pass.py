@@ -83,6 +83,12 @@ class Segment:
     grid: int
     block_ids: mx.array
 
+    @classmethod
+    def of_all(cls, num_rows: int) -> "Segment":
+        """All rows of a pass, as the tokens of one new prompt; those after its end see it too."""
+        nowhere = mx.zeros((0,), mx.int32)
+        return cls(0, num_rows, 0, (0, num_rows), num_rows, 1, nowhere)
+
     @property
     def is_own_context(self) -> bool:
         """Whether the rows of the pass are all that its queries see."""
@@ -262,9 +268,18 @@ class Packing:
             return None
         return Groups(mx.array(self._block_tables), mx.array(self._context_lens))
 
+    @property
+    def is_one_new_segment(self) -> bool:
+        """Whether the pass is one prompt from its start, in a segment of one of few lengths."""
+        if self.num_groups or len(self.segments) != 1:
+            return False
+        return self.segments[0].is_own_context and self.segments[0].grid > 1
+
     def fill_up(self, num_groups: int) -> None:
-        """Add groups of padding, where there are short chunks only."""
-        assert not self.segments
+        """Add padding up to so many groups, or to the length of the only segment."""
+        if self.segments:
+            self.num_rows = self.segments[0].length
+            return
         missing = num_groups - self.num_groups
         scratch, lens = self._pool.scratch_block, MAX_QUERIES
         self._block_tables = np.pad(

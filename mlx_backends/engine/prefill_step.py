@@ -1,7 +1,7 @@
-"""The compiled pass over a few new tokens: a prompt that was seen before but for its end.
+"""The compiled pass over a prompt: the short end of one that was seen before, or a whole new one.
 
-Its host time is what a caller waits for, so it is traced once for each of few shapes, as the decode
-step is.
+Its host time is what a caller waits for. So passes of few shapes are traced once each, as the
+decode step is: some short chunks in 16 or 64 rows, and one new prompt in a segment of attention.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_backends.engine.packed_pass import Groups, PackedPass, Packing
+from mlx_backends.engine.packed_pass import Groups, PackedPass, Packing, Segment
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.models.paging import PagingPlan
 
@@ -20,11 +20,11 @@ from mlx_backends.models.paging import PagingPlan
 _SIZES = (2, 8)
 
 
-class ExtensionStep:
-    """Runs passes of one model over short chunks only.
+class PrefillStep:
+    """Runs the passes of one model that have such a shape.
 
     Attributes:
-        compile_s: Seconds that the first runs of its shapes took, the passes included.
+        compile_s: Seconds that the first runs of the shapes took, the passes included.
     """
 
     def __init__(self, model: nn.Module, plan: PagingPlan, access: PoolAccess) -> None:
@@ -38,13 +38,15 @@ class ExtensionStep:
     @staticmethod
     def can_run(packing: Packing) -> bool:
         """Whether a pass has a shape that is worth compiling."""
-        return 0 < packing.num_groups <= _SIZES[-1] and not packing.segments
+        if packing.segments:
+            return packing.is_one_new_segment
+        return packing.num_groups <= _SIZES[-1]
 
     def run(self, packing: Packing, token_ids: Seq[Seq[int]], rows: Seq[int]) -> mx.array:
         """Logits of some rows, at least one, lazily. Shapes: returns (n, V)."""
-        packing.fill_up(next(size for size in _SIZES if size >= packing.num_groups))
+        packing.fill_up(next((n for n in _SIZES if n >= packing.num_groups), 0))
         groups = packing.groups
-        assert groups is not None
+        tables = [] if groups is None else [groups.block_tables, groups.context_lens]
         num_logits = 1 if len(rows) == 1 else packing.num_groups
         last = mx.array([*rows, *[0] * (num_logits - len(rows))], dtype=mx.int32)
         started = time.perf_counter()
@@ -52,13 +54,12 @@ class ExtensionStep:
             packing.tokens(token_ids),
             packing.offset,
             packing.slots,
-            groups.block_tables,
-            groups.context_lens,
+            tables,
             last,
             self._access.state,
         )
         self._access.restore(state)
-        shape = (*groups.block_tables.shape, num_logits)
+        shape = (packing.num_rows, num_logits, *(tables[0].shape if tables else ()))
         if shape not in self._seen:
             self._seen.add(shape)
             mx.eval(logits, state)  # MLX compiles kernels when they first run
@@ -70,14 +71,14 @@ class ExtensionStep:
         tokens: mx.array,
         offset: mx.array,
         slots: mx.array,
-        block_tables: mx.array,
-        context_lens: mx.array,
+        tables: list[mx.array],
         last: mx.array,
         state: list[mx.array],
     ) -> tuple[mx.array, list[mx.array]]:
         self._access.restore(state)
-        groups = Groups(block_tables, context_lens)
-        forward_pass = PackedPass(self._access, offset, slots, groups)
+        groups = Groups(*tables) if tables else None
+        segments = () if tables else (Segment.of_all(len(tokens)),)
+        forward_pass = PackedPass(self._access, offset, slots, groups, segments)
         logits = self._model(tokens, cache=self._plan.caches(forward_pass, last))
         # A model whose body is not known gives those of every row.
         logits = logits[last, -1] if len(logits) > len(last) else logits[:, -1]

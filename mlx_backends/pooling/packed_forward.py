@@ -1,7 +1,7 @@
 """Batches as C code computes them on a CPU: rows laid end to end, each batch on a thread."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlx_backends.models.encoders.encoder import EncoderConfig
 from mlx_backends.models.encoders.host_bert import HostBert
 from mlx_backends.pooling.batch_model import num_cpu_batches
+from mlx_backends.pooling.batch_threads import BatchThreads
 from mlx_backends.pooling.batching import TokenRow, check_ids
 from mlx_backends.pooling.packed_pool import POOLINGS
 
@@ -52,7 +53,7 @@ class PackedForward:
         self._finish = finish
         self._config = config
         self.num_streams = num_cpu_batches()
-        self._threads = ThreadPoolExecutor(self.num_streams, "mlx-backends-encoder")
+        self._threads = BatchThreads[NDArray[np.float32]](self.num_streams)
 
     def __call__(
         self, rows: Sequence[TokenRow], segments: Sequence[TokenRow] | None = None

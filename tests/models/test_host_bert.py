@@ -55,6 +55,19 @@ def test_the_same_vectors_as_the_twin(kind, has_segments):
 
 
 @needs_functions
+def test_a_text_gives_the_same_bits_in_any_batch():
+    rng = np.random.default_rng(2)
+    rows = [rng.integers(0, 50, length).astype(np.int32) for length in LENGTHS]
+    host = host_bert(make(Bert, BertConfig), CPU)
+    assert host is not None
+    starts = np.concatenate([[0], np.cumsum(LENGTHS)])
+    together = host(np.concatenate(rows), None, starts)
+    for row, first in zip(rows, starts, strict=False):
+        alone = host(row, None, np.array([0, len(row)]))
+        np.testing.assert_array_equal(alone, together[first : first + len(row)])
+
+
+@needs_functions
 def test_the_model_cannot_run_without_its_layers():
     model = make(Bert, BertConfig)
     assert host_bert(model, CPU) is not None

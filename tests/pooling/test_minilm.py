@@ -34,7 +34,8 @@ def test_its_files_are_read(make_embedder, embedder):
 
 def test_vectors_are_those_of_its_own_runtime(embedder, expected):
     chosen = range(0, minilm.NUM_TEXTS, 33)
-    texts = [minilm.texts()[index] for index in chosen]
+    every = minilm.texts()
+    texts = [every[index] for index in chosen]
     batch = embedder.embed(texts)
     assert cosines(batch, expected[chosen]).min() >= GATE
     alone = np.concatenate([embedder.embed([text]) for text in texts[:16]])

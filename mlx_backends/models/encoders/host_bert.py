@@ -125,4 +125,4 @@ def _norm(norm: Any) -> _Norm:
 
 def _view(array: Any) -> Floats:
     """The array's own memory, which the view keeps alive."""
-    return np.asarray(memoryview(mx.contiguous(array)))  # pyright: ignore[reportArgumentType]
+    return np.asarray(memoryview(mx.contiguous(array, stream=mx.cpu)))  # pyright: ignore[reportArgumentType]

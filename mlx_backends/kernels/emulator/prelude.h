@@ -79,7 +79,7 @@ FUNCTION float simd_shuffle_xor(float value, int mask, const char* file = __buil
 }
 
 template <typename P>
-FUNCTION bool is_aligned(P pointer) { return pointer.index % 8 == 0 && uintptr_t(pointer.array->data) % 16 == 0; }
+FUNCTION bool starts_aligned(P pointer) { return pointer.index % 8 == 0 && uintptr_t(pointer.array->data) % 16 == 0; }
 
 template <typename P>
 FUNCTION bool is_wide(P pointer, Index stride) { return stride == 1 && pointer.index % 8 == 0; }

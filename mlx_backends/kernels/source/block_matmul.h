@@ -11,7 +11,7 @@ const int simdgroup = simdgroup_index_in_threadgroup;
 const int chunk = thread_index_in_simdgroup % CHUNKS;
 const int lane_column = thread_index_in_simdgroup / CHUNKS;
 
-const bool is_wide_matrix = is_aligned(values);
+const bool is_wide_matrix = starts_aligned(values);
 Values sums[VECTORS];
 UNROLL for (int n = 0; n < VECTORS; n++) sums[n] = zeros();
 const int stop = row_starts[block_row + 1];

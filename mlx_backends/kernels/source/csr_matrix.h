@@ -8,7 +8,7 @@ const int row = threadgroup_position_in_grid.x * SIMDGROUPS + simdgroup_index_in
 
 const int start = row < num_rows ? row_starts[row] : 0;
 const int stop = row < num_rows ? row_starts[row + 1] : 0;
-const bool is_wide_matrix = is_aligned(values) && is_aligned(columns);
+const bool is_wide_matrix = starts_aligned(values) && starts_aligned(columns);
 Values sums = zeros();
 for (int base = (start / CHUNK + lane) * CHUNK; base < stop; base += STEP) {
   const Chunks chunks = is_wide_matrix ? read_chunks<true>(values, columns, base, stop) : read_chunks<false>(values, columns, base, stop);

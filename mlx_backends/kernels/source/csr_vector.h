@@ -25,7 +25,7 @@ THREADGROUP_BARRIER();
 #define X x
 #endif
 
-const bool is_wide_matrix = is_aligned(values) && is_aligned(columns);
+const bool is_wide_matrix = starts_aligned(values) && starts_aligned(columns);
 for (int row = first_row; row < last_row; row++) {
   const int start = stop;
   stop = next_stop;

@@ -50,7 +50,7 @@ FUNCTION uint bits_of(__nv_bfloat16 x) { return __bfloat16_as_ushort(x); }
 
 // Whether a wide load may start here. MLX's arrays do, unless they were cut out of another.
 template <typename P>
-FUNCTION bool is_aligned(P pointer) { return (unsigned long long)pointer % 16 == 0; }
+FUNCTION bool starts_aligned(P pointer) { return (unsigned long long)pointer % 16 == 0; }
 
 // Whether the eight elements at `pointer` may be read by one wide load.
 template <typename P>

@@ -39,7 +39,7 @@ FUNCTION uint bits_of(bfloat16_t x) { return as_type<ushort>(x); }
 // Whether a wide load may start here. MLX's arrays do, unless they were cut out of another; Metal has
 // no portable way to ask.
 template <typename P>
-FUNCTION bool is_aligned(P pointer) { return true; }
+FUNCTION bool starts_aligned(P pointer) { return true; }
 
 // Whether the eight elements at `pointer` may be read by one wide load. Metal has no portable way to
 // ask for an address, so it reads them one by one; only rows of the new tokens are read like this.

@@ -11,7 +11,7 @@ UNROLL for (int r = 0; r < ROWS; r++) {
   UNROLL for (int n = 0; n < VECTORS; n++) sums.at[r][n] = 0.0f;
 }
 #define SUM_ROWS(is_wide) row_sums<is_wide>(values, positions, x, sums, first_row, num_rows, num_chunks, first_vector, num_vectors, lane)
-sums = is_aligned(values) ? SUM_ROWS(true) : SUM_ROWS(false);
+sums = starts_aligned(values) ? SUM_ROWS(true) : SUM_ROWS(false);
 
 UNROLL for (int r = 0; r < ROWS; r++) {
   UNROLL for (int n = 0; n < VECTORS; n++) {

@@ -86,7 +86,6 @@ def measure_all(options: Options, report: Report) -> dict[str, Any]:
     _guarded(state, "folders", lambda: rows.folder_rows(state))
     _guarded(state, "calibrated", lambda: rows.calibrated_rows(state))
     _guarded(state, "formats", lambda: rows.format_rows(state))
-    _guarded(state, "AWQ", lambda: rows.awq_rows(state))
     state.note("total", "seconds", {"seconds": time.perf_counter() - started})
     return state.record
 

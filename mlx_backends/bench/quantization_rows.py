@@ -69,8 +69,9 @@ def format_rows(state: Run) -> None:
 
 
 def calibrated_rows(state: Run) -> None:
-    for bits in (2, 4):
-        _algorithm_row(state, bits, "gptq")
+    for algorithm in ("gptq", "awq"):
+        for bits in (2, 3, 4):
+            _algorithm_row(state, bits, algorithm)
     config = QuantizationConfig(
         weight_bits=2, high_bits=4, target_bits=3.5, algorithm="mixed",
         calibration_data=state.calibration,
@@ -79,12 +80,6 @@ def calibrated_rows(state: Run) -> None:
     few = state.calibration[:1, :8]
     config = QuantizationConfig(weight_bits=2, algorithm="gptq", calibration_data=few)
     quantized_row(state, "2 bits, GPTQ on 8 tokens", low(config))
-
-
-def awq_rows(state: Run) -> None:
-    """At the end: it multiplies packed matrices, for which MLX on CUDA first compiles a minute."""
-    for bits in (3, 2, 4):
-        _algorithm_row(state, bits, "awq")
 
 
 def _algorithm_row(state: Run, bits: int, algorithm: Algorithm) -> None:

@@ -17,7 +17,6 @@ MODES = ("affine", "mxfp4", "mxfp8", "nvfp4")
 ALGORITHMS = ("rtn", "search", "awq", "gptq", "mixed")
 OBSERVERS = ("minmax", "percentile", "mse")
 AFFINE_BITS = (2, 3, 4, 5, 6, 8)
-GPTQ_BITS = (2, 4, 8)  # what mlx-lm's implementation packs
 AFFINE_GROUPS = (32, 64, 128)
 # Bits, and the one group size that the format has.
 FORMATS = {"mxfp4": (4, 32), "mxfp8": (8, 32), "nvfp4": (4, 16)}
@@ -188,11 +187,6 @@ class QuantizationConfig:
             raise ConfigError(
                 f"algorithm={self.algorithm!r} goes with method='ptq' and mode='affine'; got "
                 f"method={self.method!r}, mode={self.mode!r}."
-            )
-        if self.algorithm == "gptq" and self.bits not in GPTQ_BITS:
-            raise ConfigError(
-                f"GPTQ takes 2, 4 or 8 bits; got {self.bits}. For {self.bits} bits use "
-                "algorithm='awq'."
             )
         if self.algorithm == "mixed":
             self._check_mixed()

@@ -1,9 +1,6 @@
 """``quantize_model``: from a model folder to a quantized one that mlx-lm and the engine load."""
 
-import json
-import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map
 
-from mlx_backends.errors import ModelLoadError, OutputError, QuantizationError
-from mlx_backends.models import safetensors
+from mlx_backends.errors import OutputError, QuantizationError
 from mlx_backends.models.loader import read_model
 from mlx_backends.models.source import model_folder
 from mlx_backends.new_folder import new_folder
@@ -23,11 +19,7 @@ from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.layers import arrays, describe
 from mlx_backends.quantization.methods import apply
 from mlx_backends.text.tokenizer import Tokenizer
-
-SHARD_BYTES = 2**30
-OnProgress = Callable[[int, int], None]
-_OWN_FILES = ("config.json", "model.safetensors.index.json")
-_KEPT_SUFFIXES = (".json", ".jinja", ".model", ".tiktoken", ".txt")
+from mlx_backends.weight_files import OnProgress, copy_small_files, write_json, write_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +78,9 @@ def quantize_model(
     mx.reset_peak_memory()
     with new_folder(Path(destination), force=force) as partial:
         quantized = _quantized(folder, config, dequantize, on_progress)
-        weight_bytes = _write_weights(quantized.weights, partial, on_progress)
-        _copy_small_files(folder, partial)
-        _write_json(partial / "config.json", quantized.settings)
+        weight_bytes = write_weights(quantized.weights, partial, on_progress)
+        copy_small_files(folder, partial)
+        write_json(partial / "config.json", quantized.settings)
     return QuantizedFolder(
         folder=Path(destination),
         source_bytes=sum(path.stat().st_size for path in folder.glob("model*.safetensors")),
@@ -159,63 +151,3 @@ def _with_token_ids(config: QuantizationConfig, folder: Path) -> QuantizationCon
         return config
     tokenizer = Tokenizer.from_folder(folder)
     return replace(config, calibration_data=token_rows(config.calibration_data, tokenizer.encode))
-
-
-def _write_weights(
-    weights: dict[str, mx.array], folder: Path, on_progress: OnProgress | None
-) -> int:
-    """Compute and write the arrays, emptying ``weights``; returns their bytes."""
-    shards = _shards(weights)
-    places: dict[str, str] = {}
-    num_bytes = 0
-    for number, names in enumerate(shards, 1):
-        file = (
-            "model.safetensors"
-            if len(shards) == 1
-            else f"model-{number:05}-of-{len(shards):05}.safetensors"
-        )
-        shard: dict[str, mx.array] = {}
-        for name in names:
-            shard[name] = weights.pop(name)
-            mx.eval(shard[name])
-            places[name] = file
-            if on_progress:
-                on_progress(len(places), len(places) + len(weights))
-        _write_shard(folder / file, shard)
-        num_bytes += sum(array.nbytes for array in shard.values())
-    if len(shards) > 1:
-        index = {"metadata": {"total_size": num_bytes}, "weight_map": places}
-        _write_json(folder / "model.safetensors.index.json", index)
-    return num_bytes
-
-
-def _shards(weights: dict[str, mx.array]) -> list[list[str]]:
-    """Names of the arrays of each file, of up to ``SHARD_BYTES`` or one array."""
-    shards: list[list[str]] = []
-    size = SHARD_BYTES
-    for name, array in weights.items():
-        if size + array.nbytes > SHARD_BYTES and (not shards or shards[-1]):
-            shards.append([])
-            size = 0
-        shards[-1].append(name)
-        size += array.nbytes
-    return shards
-
-
-def _write_shard(path: Path, shard: dict[str, mx.array]) -> None:
-    try:
-        mx.save_safetensors(str(path), shard, metadata={"format": "mlx"})
-        safetensors.validate(path)
-    except (RuntimeError, ModelLoadError) as error:  # MLX does not tell a full disk apart
-        raise OutputError(f"{path.name} could not be written whole: {error}") from error
-
-
-def _copy_small_files(source: Path, target: Path) -> None:
-    """Tokenizer, templates and the like; never code."""
-    for path in source.iterdir():
-        if path.is_file() and path.suffix in _KEPT_SUFFIXES and path.name not in _OWN_FILES:
-            shutil.copyfile(path, target / path.name)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

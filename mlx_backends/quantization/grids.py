@@ -7,7 +7,7 @@ MLX's own rounding keeps zero among the values, which at 2 bits leaves three of 
 a learned grid need not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -21,10 +21,30 @@ from mlx.utils import tree_unflatten
 from mlx_backends.quantization.trained_weights import Arrays
 
 # Shares of a group's range that the first grid may cover.
-_SHARES = np.linspace(0.4, 1.0, 25)
+_SHARES = tuple(np.linspace(0.4, 1.0, 25).tolist())
 _SCALE, _BIAS = ".log_scale", ".shift"
 # Small weights are rounded side by side: a step launches a kernel for all of them at once.
 _SET_WEIGHTS = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """A rounded matrix, or stack of matrices, as its groups.
+
+    Attributes:
+        codes: Whole numbers, (groups, group_size).
+        scale, bias: (groups, 1).
+        bits: Of a code.
+    """
+
+    codes: mx.array
+    scale: mx.array
+    bias: mx.array
+    bits: int
+
+    def values(self) -> mx.array:
+        """What the codes stand for, (groups, group_size)."""
+        return self.scale * self.codes + self.bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +133,15 @@ class Grids:
             columns = [
                 group.parts(rows, self._group_size) for rows in (mx.round(codes), scale, bias)
             ]
-            for name, shape, *parts in zip(group.names, group.shapes, *columns, strict=True):
+            for name, whole, step, first in zip(group.names, *columns, strict=True):
                 path = name.removesuffix(".weight")
-                layer = layers[path].to_quantized(self._group_size, group.bits, mode="affine")
-                layer.weight = pack_codes(parts[0].reshape(shape), group.bits)
-                layer.scales, layer.biases = (
-                    part.reshape(*shape[:-1], -1).astype(self._stored) for part in parts[1:]
-                )
-                packed.append((path, layer))
+                rounded = Rounded(whole, step, first, group.bits)
+                packed.append((path, packed_layer(layers[path], rounded, self._stored)))
         model.update_modules(tree_unflatten(packed))
 
     def _set(self, weights: Arrays, names: Sequence[str], bits: int) -> _Set:
         shapes = tuple(weights[name].shape for name in names)
-        grids = [_best_grid(weights[n].reshape(-1, self._group_size), bits) for n in names]
+        grids = [best_grid(weights[n].reshape(-1, self._group_size), bits) for n in names]
         scale, bias = (mx.concatenate(list(column)) for column in zip(*grids, strict=True))
         mx.eval(scale, bias)
         return _Set(tuple(names), shapes, bits, scale, bias)
@@ -166,28 +182,120 @@ def pack_codes(codes: mx.array, bits: int) -> mx.array:
     return mx.array(np.ascontiguousarray(packed).view(np.uint32))
 
 
+def _rounded_codes(groups: mx.array, scale: mx.array, bias: mx.array, bits: int) -> mx.array:
+    # A group of equal weights has the scale 0 in MLX's own values.
+    codes = mx.where(scale == 0, 0.0, _codes(groups, mx.where(scale == 0, 1.0, scale), bias, bits))
+    return mx.round(codes)
+
+
 def _codes(groups: mx.array, scale: mx.array, bias: mx.array, bits: int) -> mx.array:
     """Codes before they are rounded to integers."""
     return mx.clip((groups - bias) / scale, 0, 2**bits - 1)
 
 
-def _best_grid(groups: mx.array, bits: int) -> tuple[mx.array, mx.array]:
-    """The evenly spaced values, centred on each group's range, with the least squared error.
+def round_to_best_grid(
+    weights: mx.array,
+    bits: int,
+    group_size: int,
+    importance: mx.array | None = None,
+    widths: Iterable[float] = _SHARES,
+) -> Rounded:
+    """Round each group by itself to the values that lose the least.
 
-    Shapes: (groups, group_size) -> twice (groups, 1) float32.
+    Args:
+        weights: (..., columns).
+        bits: Of a code.
+        group_size: Columns of a group.
+        importance: Weight of the error in each column, (columns,); None counts all alike.
+        widths: As in ``best_grid``.
+    """
+    groups = weights.reshape(-1, group_size).astype(mx.float32)
+    if importance is not None:
+        importance = mx.broadcast_to(importance, weights.shape).reshape(groups.shape)
+    scale, bias = best_grid(groups, bits, importance, widths)
+    return Rounded(_rounded_codes(groups, scale, bias, bits), scale, bias, bits)
+
+
+def round_alone(weights: mx.array, bits: int, group_size: int) -> Rounded:
+    """Round without data: at 4 bits and more to MLX's own values, below to those of ``best_grid``.
+
+    MLX's own hold zero and the far end of a group's range, which costs much where values are few.
+    """
+    if bits < 4:
+        return round_to_best_grid(weights, bits, group_size)
+    groups = weights.reshape(-1, group_size).astype(mx.float32)
+    _, scale, bias = mx.quantize(groups, group_size, bits)
+    return Rounded(_rounded_codes(groups, scale, bias, bits), scale, bias, bits)
+
+
+def packed_layer(layer: Any, rounded: Rounded, stored: mx.Dtype) -> Any:
+    """A packed layer of mlx-lm's format in place of a dense one.
+
+    Args:
+        layer: Dense; gives shape and bias.
+        rounded: Its weights.
+        stored: Type of scales and biases.
+    """
+    shape = layer.weight.shape
+    packed = layer.to_quantized(rounded.codes.shape[-1], rounded.bits, mode="affine")
+    packed.weight = pack_codes(rounded.codes.reshape(shape), rounded.bits)
+    packed.scales, packed.biases = (
+        part.reshape(*shape[:-1], -1).astype(stored) for part in (rounded.scale, rounded.bias)
+    )
+    return packed
+
+
+def best_grid(
+    groups: mx.array,
+    bits: int,
+    importance: mx.array | None = None,
+    widths: Iterable[float] = _SHARES,
+) -> tuple[mx.array, mx.array]:
+    """The evenly spaced values of each group with the least squared error.
+
+    Ranges of several widths around the middle are tried; scale and bias are then fitted to the
+    codes of each by least squares.
+
+    Args:
+        groups: (groups, group_size).
+        bits: Of a code.
+        importance: Weight of the error in each column, (group_size,) or (groups, group_size);
+            None counts all alike.
+        widths: To try, as shares of each group's range.
+
+    Returns:
+        Scale and bias, (groups, 1) float32.
     """
     groups = groups.astype(mx.float32)
+    share = mx.ones(groups.shape[-1]) if importance is None else importance
+    share = share / mx.maximum(share.sum(axis=-1, keepdims=True), 1e-30)
     low, high = groups.min(axis=-1, keepdims=True), groups.max(axis=-1, keepdims=True)
     centre, span = (low + high) / 2, mx.maximum(high - low, 1e-6)
     least = mx.full(span.shape, float("inf"))
     scale, bias = span, low
-    for share in _SHARES:
-        step = span * (float(share) / (2**bits - 1))
-        first = centre - span * (float(share) / 2)
+    for width in widths:
+        step = span * (width / (2**bits - 1))
+        first = centre - span * (width / 2)
+        step, first = _fitted(groups, mx.round(_codes(groups, step, first, bits)), step, share)
         kept = step * mx.round(_codes(groups, step, first, bits)) + first
-        error = mx.square(kept - groups).sum(axis=-1, keepdims=True)
+        error = (share * mx.square(kept - groups)).sum(axis=-1, keepdims=True)
         is_better = error < least
         least = mx.where(is_better, error, least)
         scale, bias = mx.where(is_better, step, scale), mx.where(is_better, first, bias)
         mx.eval(least, scale, bias)
     return scale, bias
+
+
+def _fitted(
+    groups: mx.array, codes: mx.array, step: mx.array, share: mx.array
+) -> tuple[mx.array, mx.array]:
+    """Scale and bias that fit the codes best; the scale stays where all codes are the same."""
+
+    def mean(values: mx.array) -> mx.array:
+        return (share * values).sum(axis=-1, keepdims=True)
+
+    code, value = mean(codes), mean(groups)
+    spread = mean(mx.square(codes - code))
+    slope = mean((codes - code) * (groups - value)) / mx.maximum(spread, 1e-12)
+    scale = mx.where((spread > 1e-6) & (slope > 0), slope, step)
+    return scale, value - scale * code

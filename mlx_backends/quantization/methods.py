@@ -11,8 +11,10 @@ from mlx.utils import tree_flatten, tree_unflatten
 from mlx_backends.errors import ConfigError, QuantizationError
 from mlx_backends.models import rounded_inputs
 from mlx_backends.quantization import ptq
+from mlx_backends.quantization.awq import awq
 from mlx_backends.quantization.calibration import model_inputs, token_rows
 from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.gptq import gptq
 from mlx_backends.quantization.layers import arrays
 from mlx_backends.quantization.qat import OnStep, train
 from mlx_backends.quantization.ranges import find_peaks, find_scales
@@ -114,7 +116,7 @@ def _round_weights(model: nn.Module, config: QuantizationConfig) -> None:
         {"rtn": ptq.round_to_nearest, "search": ptq.search}[config.algorithm](model, config)
         return
     rows = token_rows(config.calibration_data, None)
-    {"awq": ptq.awq, "gptq": ptq.gptq, "mixed": ptq.mixed}[config.algorithm](model, rows, config)
+    {"awq": awq, "gptq": gptq, "mixed": ptq.mixed}[config.algorithm](model, rows, config)
 
 
 def _is_chosen(name: str, config: QuantizationConfig) -> bool:

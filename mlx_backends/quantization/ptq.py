@@ -1,22 +1,18 @@
 """Post-training quantization of weights, in place, into mlx-lm's format.
 
-Round to nearest is MLX's own. AWQ (Lin et al. 2023, arXiv:2306.00978), GPTQ (Frantar et al. 2022,
-arXiv:2210.17323) and the sensitivities of ``mixed`` are mlx-lm's implementations.
+Round to nearest is MLX's own; the sensitivities of ``mixed`` are mlx-lm's.
 """
 
-import contextlib
-import sys
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_unflatten
 
-from mlx_backends.errors import QuantizationError
 from mlx_backends.quantization.config import QuantizationConfig
-from mlx_backends.quantization.grids import Grids
+from mlx_backends.quantization.grids import packed_layer, round_to_best_grid
 from mlx_backends.quantization.layers import Layers, arrays, bits_of, leaves, quantizable
 
-_GPTQ_BATCH = 8
 _SENSITIVITY_BATCH = 4
 _SCALE_BITS = 32  # a scale and a bias of 16 bits each
 
@@ -33,11 +29,12 @@ def search(model: nn.Module, config: QuantizationConfig) -> None:
 
     MLX's own values hold zero and the far end of the range; at 2 and 3 bits that costs much.
     """
-    for name, layer in quantizable(model, config).items():
-        weights = {f"{name}.weight": layer.weight}
-        widths = {f"{name}.weight": bits_of(name, layer, config)}
-        grids = Grids(weights, widths, config.group, layer.weight.dtype)
-        grids.pack(model, weights, grids.start())
+    chosen = quantizable(model, config)
+    for name in list(chosen):
+        layer = chosen.pop(name)  # no layer that is done stays in memory
+        rounded = round_to_best_grid(layer.weight, bits_of(name, layer, config), config.group)
+        packed = packed_layer(layer, rounded, layer.weight.dtype)
+        model.update_modules(tree_unflatten([(name, packed)]))
 
 
 def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -> None:
@@ -55,66 +52,13 @@ def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -
     nn.quantize(model, config.group, config.bits, mode=config.mode, class_predicate=choose)
 
 
-def awq(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> None:
-    """Scale and clip the weights so that what activations stress most is rounded least.
-
-    Args:
-        model: A language model of one of the architectures that mlx-lm's AWQ knows.
-        rows: Token ids, (rows, length).
-        config: Bits and groups.
-
-    Raises:
-        QuantizationError: The architecture is not known, or layers are excluded.
-    """
-    from mlx_lm.quant.awq import AWQ_MODEL_CONFIGS, awq_quantize
-
-    quantizable(model, config)
-    _refuse_exclude(config)
-    model_type = getattr(model, "model_type", None)
-    if model_type not in AWQ_MODEL_CONFIGS:
-        raise QuantizationError(
-            f"mlx-lm's AWQ does not know the architecture {model_type!r}; it knows "
-            f"{', '.join(sorted(AWQ_MODEL_CONFIGS))}. Use algorithm='rtn', 'gptq' or 'mixed'."
-        )
-    with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
-        awq_quantize(
-            model,
-            rows,
-            AWQ_MODEL_CONFIGS[model_type],
-            group_size=config.group,
-            bits=config.bits,
-            embed_group_size=config.group,
-            embed_bits=config.bits_of_embeddings,
-        )
-
-
-def gptq(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> None:
-    """Round column by column; later columns make up for the error of earlier ones.
-
-    Arguments as in ``awq``, for any architecture.
-
-    Raises:
-        QuantizationError: Layers are excluded.
-    """
-    from mlx_lm.quant.gptq import gptq_quantize
-
-    quantizable(model, config)
-    _refuse_exclude(config)
-    gptq_quantize(
-        model,
-        rows,
-        config.bits,
-        config.group,
-        config.bits_of_embeddings,
-        config.group,
-        batch_size=_GPTQ_BATCH,
-    )
-
-
 def mixed(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[str, float]:
     """Give the layers that hurt the most when rounded ``high_bits``, within ``target_bits``.
 
-    Arguments as in ``awq``, for any architecture.
+    Args:
+        model: A language model.
+        rows: Token ids, (rows, length).
+        config: Bits, groups and the budget.
 
     Returns:
         Sensitivity of each layer: the gain in KL divergence from more bits, to first order, for
@@ -163,11 +107,3 @@ def unpack(model: nn.Module) -> None:
 
     if any("scales" in layer for layer in leaves(model).values()):
         dequantize_model(model)
-
-
-def _refuse_exclude(config: QuantizationConfig) -> None:
-    if config.exclude:
-        raise QuantizationError(
-            f"mlx-lm's {config.algorithm} quantizes every layer; leave out "
-            f"exclude={config.exclude}, or use algorithm='rtn' or 'mixed'."
-        )

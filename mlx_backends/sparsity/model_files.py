@@ -4,8 +4,6 @@ A sparse layer's arrays lie in the safetensors files under its name, as any laye
 says which are sparse, in which format and shape, and how their entries are quantized.
 """
 
-import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,9 @@ from mlx_backends.errors import ModelLoadError
 from mlx_backends.json_file import read_json
 from mlx_backends.new_folder import new_folder
 from mlx_backends.sparsity.layers import SparseLinear
+from mlx_backends.weight_files import copy_small_files, write_json, write_weights
 
 KEY = "sparsity"
-_SHARD_BYTES = 2**30
-_KEPT_SUFFIXES = (".json", ".jinja", ".model", ".tiktoken", ".txt")
-_OWN_FILES = ("config.json", "model.safetensors.index.json", "figures.json")
 
 
 def model_classes(config: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -59,12 +55,10 @@ def save_model(
         settings.pop(name, None)
     settings |= _quantization(model) | {KEY: describe(model)}
     with new_folder(Path(destination), force=force) as partial:
-        for path in Path(source).iterdir():
-            if path.suffix in _KEPT_SUFFIXES and path.name not in _OWN_FILES:
-                shutil.copyfile(path, partial / path.name)
-        _write_weights(model, partial)
-        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        (partial / "config.json").write_text(text, encoding="utf-8")
+        parameters = tree_flatten(model.parameters())
+        write_weights({n: a for n, a in parameters if isinstance(a, mx.array)}, partial)
+        copy_small_files(Path(source), partial)
+        write_json(partial / "config.json", settings)
     return Path(destination)
 
 
@@ -137,18 +131,3 @@ def _quantization(model: nn.Module) -> dict[str, Any]:
     common = next(iter(packed.values()))
     own = {name: options for name, options in packed.items() if options != common}
     return {"quantization": common | own}
-
-
-def _write_weights(model: nn.Module, folder: Path) -> None:
-    arrays = {name: a for name, a in tree_flatten(model.parameters()) if isinstance(a, mx.array)}
-    shards: list[dict[str, mx.array]] = [{}]
-    size = 0
-    for name, array in arrays.items():
-        if size + array.nbytes > _SHARD_BYTES and shards[-1]:
-            shards.append({})
-            size = 0
-        shards[-1][name] = array
-        size += array.nbytes
-    for number, shard in enumerate(shards, 1):
-        stem = "model" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}"
-        mx.save_safetensors(str(folder / f"{stem}.safetensors"), shard, {"format": "mlx"})

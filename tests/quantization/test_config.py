@@ -38,7 +38,6 @@ def test_the_lectures_dictionary_is_read():
         ({"method": "dynamic", "activation_bits": 4}, "takes 8"),
         ({"method": "dynamic", "mode": "mxfp4"}, "no form for activations"),
         ({"method": "static", "mode": "nvfp4"}, "scales at run time"),
-        ({"algorithm": "gptq", "weight_bits": 3}, "GPTQ takes 2, 4 or 8 bits"),
         ({"algorithm": "awq", "method": "dynamic"}, "goes with method='ptq'"),
         ({"algorithm": "mixed", "weight_bits": 4}, "target_bits must lie between 4.5 and 5.5"),
         ({"algorithm": "mixed", "weight_bits": 4, "target_bits": 9.0}, "between"),

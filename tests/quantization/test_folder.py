@@ -74,7 +74,7 @@ def test_memory_stays_near_one_tensor(sharded_folder, tmp_path):
 
 
 def test_shards_have_an_index(sharded_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlx_backends.quantization.folder.SHARD_BYTES", 4_000_000)
+    monkeypatch.setattr("mlx_backends.weight_files.SHARD_BYTES", 4_000_000)
     quantize_model(sharded_folder, tmp_path / "out", QuantizationConfig(weight_bits=4))
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     files = sorted(path.name for path in (tmp_path / "out").glob("model*.safetensors"))

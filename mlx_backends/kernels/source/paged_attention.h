@@ -152,19 +152,28 @@ for (int base = start + simdgroup * (ACROSS * TOKENS); base < stop; base += STEP
   }
 
   // One online softmax step for all tokens of the step (Milakov and Gimelshein 2018, arXiv:1805.02867).
+  float highest[ROWS];
+  bool has_grown = false;
   UNROLL for (int r = 0; r < ROWS; r++) {
-    float highest = maxima[r];
-    UNROLL for (int t = 0; t < TOKENS; t++) highest = max(highest, scores[t][r]);
-    const float decay = fast_exp2(maxima[r] - highest);
-    maxima[r] = highest;
-    totals[r] *= decay;
-    UNROLL for (int t = 0; t < TOKENS; t++) {
-      scores[t][r] = fast_exp2(scores[t][r] - highest);
+    highest[r] = maxima[r];
+    UNROLL for (int t = 0; t < TOKENS; t++) highest[r] = max(highest[r], scores[t][r]);
+    has_grown = has_grown || highest[r] > maxima[r];
+  }
+  if (has_grown) {  // seldom after the first steps
+    UNROLL for (int r = 0; r < ROWS; r++) {
+      const float decay = fast_exp2(maxima[r] - highest[r]);
+      maxima[r] = highest[r];
+      totals[r] *= decay;
+      UNROLL for (int c = 0; c < CHUNKS; c++) {
+        UNROLL for (int i = 0; i < CHUNK; i++) sums[c][r].at[i] *= decay;
+      }
+    }
+  }
+  UNROLL for (int t = 0; t < TOKENS; t++) {
+    UNROLL for (int r = 0; r < ROWS; r++) {
+      scores[t][r] = fast_exp2(scores[t][r] - maxima[r]);
       totals[r] += scores[t][r];
       scores[t][r] *= value_scales[t];
-    }
-    UNROLL for (int c = 0; c < CHUNKS; c++) {
-      UNROLL for (int i = 0; i < CHUNK; i++) sums[c][r].at[i] *= decay;
     }
   }
   UNROLL for (int t = 0; t < TOKENS; t++) {

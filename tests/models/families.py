@@ -138,13 +138,124 @@ UNPAGED: dict[str, dict[str, Any]] = {
     "mamba2": _MAMBA,
     "deepseek_v3": _LATENT,
     "qwen3_next": _HYBRID,
+    "mamba": {
+        "intermediate_size": 64,
+        "state_size": 8,
+        "conv_kernel": 4,
+        "use_bias": False,
+        "use_conv_bias": True,
+        "time_step_rank": 4,
+    },
+    "rwkv7": {
+        "head_dim": 8,
+        "norm_eps": 1e-5,
+        "intermediate_size": 64,
+        "a_low_rank_dim": 8,
+        "v_low_rank_dim": 8,
+        "gate_low_rank_dim": 8,
+        "decay_low_rank_dim": 8,
+    },
+    "recurrent_gemma": {
+        "num_hidden_layers": 3,
+        "attention_bias": False,
+        "conv1d_width": 4,
+        "logits_soft_cap": 30.0,
+        "rope_theta": 1e4,
+        "attention_window_size": 8,
+        "block_types": ["recurrent", "recurrent", "attention"],
+    },
+    "jamba": {
+        "num_hidden_layers": 4,
+        "attn_layer_offset": 1,
+        "attn_layer_period": 2,
+        "expert_layer_offset": 1,
+        "expert_layer_period": 2,
+        "mamba_d_conv": 4,
+        "mamba_d_state": 8,
+        "mamba_expand": 2,
+        "num_experts": 2,
+        "num_experts_per_tok": 1,
+        "max_position_embeddings": 512,
+    },
+    "falcon_h1": {
+        "head_dim": 16,
+        "mamba_d_head": 16,
+        "mamba_d_ssm": 64,
+        "mamba_d_state": 16,
+        "mamba_n_heads": 4,
+        "max_position_embeddings": 512,
+        "rope_theta": 1e4,
+        "lm_head_multiplier": 1.0,
+    },
+    "lfm2": {
+        "norm_eps": 1e-5,
+        "conv_bias": False,
+        "conv_L_cache": 3,
+        "block_dim": 32,
+        "block_multiple_of": 8,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_auto_adjust_ff_dim": False,
+        "block_ff_dim": 48,
+        "max_position_embeddings": 512,
+        "full_attn_idxs": [1],
+    },
+    "granitemoehybrid": _GRANITE
+    | {
+        "layer_types": ["mamba", "attention"],
+        "shared_intermediate_size": 48,
+        "mamba_n_heads": 4,
+        "mamba_d_head": 16,
+        "mamba_proj_bias": False,
+        "mamba_d_state": 16,
+        "mamba_d_conv": 4,
+        "mamba_n_groups": 1,
+        "mamba_conv_bias": True,
+    },
+    "nemotron_h": {
+        "head_dim": 16,
+        "num_hidden_layers": 3,
+        "max_position_embeddings": 512,
+        "attention_bias": False,
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 16,
+        "mamba_proj_bias": False,
+        "ssm_state_size": 16,
+        "conv_kernel": 4,
+        "n_groups": 1,
+        "mlp_bias": False,
+        "layer_norm_epsilon": 1e-5,
+        "use_bias": False,
+        "use_conv_bias": True,
+        "hybrid_override_pattern": ["M", "*", "-"],
+    },
+}
+# mlx-lm has no batch form of their caches.
+UNMERGED: dict[str, dict[str, Any]] = {
+    "llama4": {
+        "text_config": _BASE
+        | {
+            "model_type": "llama4_text",
+            "num_hidden_layers": 4,
+            "head_dim": 16,
+            "attention_bias": False,
+            "attention_chunk_size": 8,
+            "interleave_moe_layer_step": 1,
+            "intermediate_size_mlp": 48,
+            "max_position_embeddings": 512,
+            "num_experts_per_tok": 1,
+            "num_local_experts": 2,
+            "rope_scaling": None,
+            "rope_theta": 1e4,
+            "use_qk_norm": True,
+        }
+    },
 }
 
 
 def tiny_model(family: str) -> nn.Module:
     """A float32 model whose greedy tokens vary: random weights, large where they would vanish."""
     module = importlib.import_module(f"mlx_lm.models.{family}")
-    options = {**_BASE, "model_type": family, **(PAGED | UNPAGED)[family]}
+    options = {**_BASE, "model_type": family, **(PAGED | UNPAGED | UNMERGED)[family]}
     mx.random.seed(7)
     model = module.Model(module.ModelArgs.from_dict(options))
     model.set_dtype(mx.float32)

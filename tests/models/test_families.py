@@ -29,7 +29,7 @@ from mlx_backends.models.last_logits import keep_last_position
 from mlx_backends.models.loader import LoadedModel
 from mlx_backends.models.paging import TESTED_FAMILIES, NotPageableError, plan_paging
 
-from .families import PAGED, UNPAGED, VOCAB, tiny_model
+from .families import PAGED, UNMERGED, UNPAGED, VOCAB, tiny_model
 
 COUNT = 16
 BLOCK_SIZE = 4
@@ -204,7 +204,7 @@ def test_every_tested_family_is_in_the_matrix():
     assert set(PAGED) == TESTED_FAMILIES
 
 
-@pytest.mark.parametrize("name", UNPAGED)
+@pytest.mark.parametrize("name", [*UNPAGED, *UNMERGED])
 def test_other_families_are_refused_and_fall_back(name):
     model, prompts, expected = make_family(name)
     with pytest.raises(NotPageableError):

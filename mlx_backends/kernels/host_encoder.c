@@ -25,10 +25,10 @@ int panel_columns(void) { return PANEL; }
 
 INLINE long rounded_up(long columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
 
-/* As host_exp.py; of 0 and below. */
+/* As host_exp.py; of 0 and below. NaN stays NaN, so that no broken model gives vectors. */
 INLINE float exponential(float x) {
   float power = x * 1.4426950408889634f;
-  power = power > -126.0f ? power : -126.0f;
+  power = power < -126.0f ? -126.0f : power;
   float rounded = power + 12582912.0f, f = power - (rounded - 12582912.0f), s = f * f;
   float mantissa = (f * 0.69314700f + 1.0f) + (f * 0.05550734f + 0.24022242f) * s +
                    (f * 0.00132647f + 0.00967151f) * (s * s);

@@ -91,6 +91,24 @@ def test_scores_that_are_far_apart(functions):
     )
 
 
+@pytest.mark.parametrize("column", [1, 9, 17], ids=["query", "key", "value"])
+def test_attention_keeps_nan_to_its_own_text(functions, column):
+    qkv = random(60, 3 * 8)
+    qkv[45, column] = np.nan
+    found = functions.attend(qkv, np.array([0, 20, 60]), 1)
+    assert np.isfinite(found[:20]).all()
+    assert np.isnan(found[45, 1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_gelu_and_norm_keep_what_is_not_finite(functions, value):
+    x = np.full((3, 40), value, np.float32)
+    layer = functions.pack(np.eye(40, dtype=np.float32)[:5], np.zeros(5, np.float32))
+    assert not np.isfinite(functions.linear(x, layer, with_gelu=True)).any()
+    ones = np.ones(40, np.float32)
+    assert np.isnan(functions.add_norm(x, x, ones, ones, 1e-5)).all()
+
+
 def attended(qkv: np.ndarray, starts: np.ndarray, num_heads: int) -> np.ndarray:
     """Attention, written from the paper, in float64."""
     size = qkv.shape[1] // 3

@@ -38,6 +38,7 @@ CUDA_START = """
 namespace mlx::core::cu {
 using Shape = cuda::std::array<int32_t, 8>;
 using Strides = cuda::std::array<int64_t, 8>;
+template <int N, typename T> __device__ bool is_aligned(T*);  // utils.cuh
 }
 """
 METAL_STUB = """

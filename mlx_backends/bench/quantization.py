@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import mlx.core as mx
 
@@ -24,6 +24,7 @@ from mlx_backends.bench.record import environment
 from mlx_backends.models.loader import read_model
 from mlx_backends.quantization import ptq
 from mlx_backends.quantization.quality import Item
+from mlx_backends.quantization.training_config import Start
 
 _CALIBRATION_LENGTH = 512
 
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--calibration-rows", type=int, default=64, help="of 512 tokens")
     add("--processes", type=int, help="that make training data")
     add("--learning-rate", type=float, default=1e-3, help="peak at 2 bits")
+    add("--start", choices=get_args(Start), default="gptq", help="what trainings begin with")
     add("--seconds", type=float, default=1e9, help="no new row begins after so long")
     add("--json", type=Path, help="write the figures here, after every row")
 

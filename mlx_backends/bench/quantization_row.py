@@ -17,6 +17,7 @@ from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.layers import arrays, describe
 from mlx_backends.quantization.methods import apply, product_of, twin_of
 from mlx_backends.quantization.quality import Item, measure, weight_errors
+from mlx_backends.quantization.training_config import Start
 
 Report = Callable[[str], None]
 
@@ -37,6 +38,7 @@ class Options:
         calibration_rows: Of 512 tokens.
         processes: That make training data.
         learning_rate: Peak at 2 bits; 3 bits and the control take half.
+        start: Weights that trainings begin with, as in ``TrainingConfig``.
         seconds: No new row begins after so long.
         json_path: Written after every row.
     """
@@ -51,6 +53,7 @@ class Options:
     calibration_rows: int = 64
     processes: int = max(1, (os.cpu_count() or 1) - 2)
     learning_rate: float = 1e-3
+    start: Start = "gptq"
     seconds: float = 1e9
     json_path: Path | None = None
 

@@ -13,7 +13,7 @@ from mlx_backends.bench.quantization_rows import low
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import Grids
 from mlx_backends.quantization.layers import arrays, describe
-from mlx_backends.quantization.methods import twin_of
+from mlx_backends.quantization.methods import set_start, twin_of
 from mlx_backends.quantization.qat import compute_type, grids_of, train
 from mlx_backends.quantization.trained_weights import FullWeights
 from mlx_backends.quantization.training_config import TrainingConfig
@@ -36,11 +36,15 @@ def training_rows(state: Run, batches: list[Any]) -> None:
     steps = {2: max(1, int(seconds / per_step)), 3: max(1, int(seconds / per_step / 2))}
     state.report(f"{per_step:.4f} s a distillation step, so {steps} steps")
     if state.wants("2 bits, QAT"):
-        _trained_row(state, "2 bits, QAT", _qat_config(2, steps[2], rate), batches)
+        _trained_row(
+            state, "2 bits, QAT", _qat_config(2, steps[2], rate, state.options.start), batches
+        )
     if state.wants("3 bits, QAT"):
-        _trained_row(state, "3 bits, QAT", _qat_config(3, steps[3], rate / 2), batches)
+        _trained_row(
+            state, "3 bits, QAT", _qat_config(3, steps[3], rate / 2, state.options.start), batches
+        )
     if state.wants("control"):
-        _control_rows(state, _qat_config(2, steps[2], rate / 2, "data"), batches)
+        _control_rows(state, _qat_config(2, steps[2], rate / 2), batches)
 
 
 def _seconds_a_step(state: Run, batches: list[Any]) -> float:
@@ -71,6 +75,7 @@ def _train(state: Run, name: str, config: Any, batches: list[Any]) -> Any:
         if done % 200 < 10:
             state.report(f"{name}: step {done} of {total}, loss {loss:.4f}")
 
+    set_start(twin, state.calibration, config)
     losses = train(
         twin, config, _cycle(batches), teacher=_teacher(state), stored=mx.bfloat16, on_step=on_step
     )
@@ -78,7 +83,7 @@ def _train(state: Run, name: str, config: Any, batches: list[Any]) -> Any:
         "steps": config.training.steps,
         "batch_tokens": state.options.batch_tokens,
         "learning_rate": config.training.learning_rate,
-        "loss": config.training.loss,
+        "start": config.training.start,
         "seconds": time.perf_counter() - began,
         "losses": losses[:: max(1, len(losses) // 50)],
         "last_loss": losses[-1],
@@ -199,12 +204,12 @@ class _Stepper:
         return time.perf_counter() - began
 
 
-def _qat_config(bits: int, steps: int, rate: float, loss: Any = "distillation") -> Any:
+def _qat_config(bits: int, steps: int, rate: float, start: Any = "weights") -> Any:
     return low(
         QuantizationConfig(
             method="qat",
             weight_bits=bits,
-            training=TrainingConfig(steps=steps, learning_rate=rate, loss=loss),
+            training=TrainingConfig(steps=steps, learning_rate=rate, start=start),
         )
     )
 

@@ -21,6 +21,8 @@ from mlx_backends.quantization.ranges import find_peaks, find_scales
 from mlx_backends.quantization.smoothing import smooth
 from mlx_backends.quantization.training_data import RowBatches
 
+_START_ROWS = 64
+
 
 def quantize(model: nn.Module, config: QuantizationConfig | Mapping[str, Any]) -> nn.Module:
     """A quantized copy of a model; the model itself stays as it is.
@@ -94,7 +96,24 @@ def _train(
     settings = config.training
     rows = token_rows(config.calibration_data, None, length=settings.sequence_length)
     batches = RowBatches(rows, settings.batch_size, settings.seed)
-    train(model, config, batches, teacher=twin_of(model), stored=stored, on_step=on_step)
+    teacher = twin_of(model)
+    set_start(model, rows[:_START_ROWS], config)
+    train(model, config, batches, teacher=teacher, stored=stored, on_step=on_step)
+
+
+def set_start(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> None:
+    """Give a model the weights that its training begins with, as ``config.training`` says.
+
+    Args:
+        model: Changed.
+        rows: Token ids that GPTQ looks at, (rows, length).
+        config: Of the training.
+    """
+    settings = config.training
+    resumes = settings.checkpoint_path is not None and settings.checkpoint_path.exists()
+    if settings.start == "gptq" and not (resumes and settings.scope == "full"):
+        gptq(model, rows, config)
+        ptq.unpack(model)
 
 
 def _type_of(model: nn.Module) -> mx.Dtype:

@@ -9,6 +9,7 @@ from mlx_backends.errors import ConfigError
 
 Loss = Literal["distillation", "data"]
 Scope = Literal["full", "lora"]
+Start = Literal["gptq", "weights"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class TrainingConfig:
         scope: ``full`` trains every weight; ``lora`` only low-rank additions to linear layers,
             which are merged at the end.
         lora_rank: Of these additions.
+        start: ``gptq`` begins with the weights as GPTQ rounds them, ``weights`` with the model's.
         gradient_checkpointing: Compute each layer twice instead of keeping what is inside.
         checkpoint: File that the state is saved to, and taken up from if it is there.
         checkpoint_every: Steps between two saves; one more follows the last step.
@@ -40,6 +42,7 @@ class TrainingConfig:
     loss: Loss = "distillation"
     scope: Scope = "full"
     lora_rank: int = 16
+    start: Start = "gptq"
     gradient_checkpointing: bool = False
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: int = 100
@@ -54,6 +57,8 @@ class TrainingConfig:
             raise ConfigError(f"loss must be distillation or data; got {self.loss!r:.80}.")
         if self.scope not in ("full", "lora"):
             raise ConfigError(f"scope must be full or lora; got {self.scope!r:.80}.")
+        if self.start not in ("gptq", "weights"):
+            raise ConfigError(f"start must be gptq or weights; got {self.start!r:.80}.")
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate must lie in (0, 1); got {self.learning_rate!r:.80}.")
 

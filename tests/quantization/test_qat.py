@@ -222,6 +222,7 @@ def test_a_rate_that_breaks_the_model_is_told(tiny, ids):
         {"scope": "half"},
         {"learning_rate": 0},
         {"lora_rank": 1.5},
+        {"start": "zero"},
     ],
 )
 def test_bad_training_options(options):

@@ -201,17 +201,18 @@ void remove_byte_weight(const float* floats) {
   pthread_rwlock_unlock(&byte_weights_lock);
 }
 
-/* Multiplies by the bytes of a weight if they are there, and tells whether they were. */
+/* Multiplies by the bytes of a weight if they are there, and tells whether they were. They cannot be
+ * taken out meanwhile. */
 static int multiply_by_bytes(int m, int n, int k, float alpha, const float* x, int ldx,
                              const float* w, float beta, float* c, int ldc) {
   pthread_rwlock_rdlock(&byte_weights_lock);
   int at = place_of(w);
   int is_here = at < num_byte_weights && byte_weights[at].floats == w && byte_weights[at].n == n &&
                 byte_weights[at].k == k;
-  ByteWeight found = is_here ? byte_weights[at] : (ByteWeight){0};
-  pthread_rwlock_unlock(&byte_weights_lock);
   if (is_here)
-    multiply_few_rows_of_bytes(m, n, k, alpha, x, ldx, found.codes, found.groups, beta, c, ldc);
+    multiply_few_rows_of_bytes(m, n, k, alpha, x, ldx, byte_weights[at].codes,
+                               byte_weights[at].groups, beta, c, ldc);
+  pthread_rwlock_unlock(&byte_weights_lock);
   return is_here;
 }
 

@@ -22,7 +22,7 @@ _BLOCK_SIMDGROUPS = 16
 _TWO_FOUR_SIMDGROUPS = 4
 _TWO_FOUR_ROWS = 4
 _TWO_FOUR_AHEAD = 2  # chunks of each row that a lane reads at once
-_GROUPS_PER_MULTIPROCESSOR = 4
+_GROUPS_PER_MULTIPROCESSOR = 2
 
 
 def csr_matmul(values: mx.array, columns: mx.array, row_starts: mx.array, x: mx.array) -> mx.array:

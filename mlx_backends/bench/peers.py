@@ -137,6 +137,7 @@ def _operations_of_a_step(model: nn.Module) -> int:
 
 
 def _forget_memory() -> None:
+    gc.collect()  # what the last run left in cycles still holds arrays
     mx.clear_cache()
     mx.reset_peak_memory()
 

@@ -86,6 +86,7 @@ class ChatModel:
         answers = [""] * len(prompts)
         for batch in _batches([len(item) for item in ids], self.batch_tokens):
             found = self._generate_batch([ids[i] for i in batch], [prompts[i] for i in batch])
+            mx.clear_cache()
             for index, tokens in zip(batch, found, strict=True):
                 answers[index] = self.tokenizer.decode(tokens)
         return answers
@@ -101,6 +102,7 @@ class ChatModel:
         agrees = [False] * len(prompts)
         for batch in _batches([len(item) for item in ids], self.batch_tokens):
             found = self._likeliest([ids[i] for i in batch], [len(wanted[i]) for i in batch])
+            mx.clear_cache()  # each batch has a shape of its own: what is kept would fill the card
             for index, tokens in zip(batch, found, strict=True):
                 agrees[index] = tokens == wanted[index]
         return agrees

@@ -70,7 +70,7 @@ def main() -> None:
     if options.json:
         figures.save(options.json)
     if options.update_card:
-        update_card(bundled.path(_kind(options)), figures)
+        update_card(bundled.path(_kind(options)), figures, _order(_kind(options)))
 
 
 def _measure(options: argparse.Namespace) -> Figures:
@@ -111,6 +111,15 @@ def _written_questions(path: Path) -> list[str]:
 
 def _kind(options: argparse.Namespace) -> ModelKind:
     return "lm" if options.what == "docs" else options.what
+
+
+def _order(kind: ModelKind) -> list[str]:
+    """Rows of the chat model in the order of the report; other models' are measured at once."""
+    if kind != "lm":
+        return []
+    from mlx_backends.bundled.evaluation.rows import LM_ROWS
+
+    return [row.name for row in LM_ROWS]
 
 
 def _exported(options: argparse.Namespace, weights: Path, bits: int, folder: Path) -> Path:

@@ -5,6 +5,7 @@ Knows nothing about how they are measured.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -101,10 +102,16 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def update_card(folder: Path, figures: Figures) -> None:
+def update_card(folder: Path, figures: Figures, order: Sequence[str] = ()) -> None:
     """Write figures beside the weights that they were measured on, and into the model card.
 
     Rows that were measured before on the same weights stay.
+
+    Args:
+        folder: Of the model.
+        figures: Measured.
+        order: Names of rows in the order of the report; rows that begin with a name follow it,
+            and all others come last.
 
     Raises:
         ModelLoadError: They belong to other weights, or the card has no place for them.
@@ -118,10 +125,17 @@ def update_card(folder: Path, figures: Figures) -> None:
     path = folder / FILE
     if path.is_file() and (before := Figures.load(path)).weights == digest:
         figures = before.with_rows(figures.rows)
+    figures = replace(figures, rows=sorted(figures.rows, key=lambda row: _place(row.name, order)))
     card = folder / "README.md"
     text = replace_table(card.read_text("utf-8"), figures.markdown())
     figures.save(path)
     card.write_text(text, "utf-8")
+
+
+def _place(name: str, order: Sequence[str]) -> tuple[int, bool]:
+    """Where a row stands: after the longest name that it begins with."""
+    begun = [known for known in order if name == known or name.startswith(f"{known}, ")]
+    return (order.index(max(begun, key=len)), name not in order) if begun else (len(order), True)
 
 
 def replace_table(card: str, table: str) -> str:

@@ -68,6 +68,21 @@ def test_rows_of_the_same_weights_are_kept_and_replaced_by_name(folder):
     assert [(row.name, row.value) for row in rows] == [("4 facts", 0.5), ("project docs", 0.96)]
 
 
+def test_rows_stand_in_the_order_of_the_report_whenever_they_were_measured(folder):
+    order = ["1 fact", "4 facts", "tool call", "tool call, new schema"]
+    names = ["tool call, new schema, with grammar", "project docs", "tool call", "1 fact"]
+    for name in [*names, "tool call, new schema"]:
+        figures.update_card(folder, measured(folder, dataclasses.replace(ROW, name=name)), order)
+    rows = [row.name for row in Figures.load(folder / figures.FILE).rows]
+    assert rows == [
+        "1 fact",
+        "tool call",
+        "tool call, new schema",
+        "tool call, new schema, with grammar",
+        "project docs",
+    ]
+
+
 def test_rows_of_other_weights_go(folder):
     figures.update_card(folder, measured(folder, ROW))
     (folder / "model.safetensors").write_bytes(b"new weights")

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-tokens", type=int, default=32_768, help="padded tokens of a training step")
     add("--calibration-rows", type=int, default=64, help="of 512 tokens")
     add("--processes", type=int, help="that make training data")
-    add("--learning-rate", type=float, default=1e-3, help="peak at 2 bits")
+    add("--learning-rate", type=float, default=2e-3, help="peak at 2 bits")
     add("--start", choices=get_args(Start), default="gptq", help="what trainings begin with")
     add("--seconds", type=float, default=1e9, help="no new row begins after so long")
     add("--json", type=Path, help="write the figures here, after every row")

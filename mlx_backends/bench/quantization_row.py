@@ -52,7 +52,7 @@ class Options:
     batch_tokens: int = 32_768
     calibration_rows: int = 64
     processes: int = max(1, (os.cpu_count() or 1) - 2)
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     start: Start = "gptq"
     seconds: float = 1e9
     json_path: Path | None = None

@@ -99,12 +99,17 @@ def _trained_row(state: Run, name: str, config: Any, batches: list[Any]) -> None
 
 
 def _control_rows(state: Run, config: Any, batches: list[Any]) -> None:
-    """As many steps on the data in full precision, then rounding to nearest."""
+    """As many steps on the data in full precision, then rounding to nearest and by GPTQ."""
     twin = _train_exact(state, config, batches)
     row(state, "control: further steps, not rounded", twin)
     for bits in (3, 2):
         name = f"{bits} bits, control (further steps, then to nearest)"
         quantized_row(state, name, low(QuantizationConfig(weight_bits=bits)), model=twin)
+        gptq = QuantizationConfig(
+            weight_bits=bits, algorithm="gptq", calibration_data=state.calibration
+        )
+        name = f"{bits} bits, control (further steps, then GPTQ)"
+        quantized_row(state, name, low(gptq), model=twin)
 
 
 def _train_exact(state: Run, config: Any, batches: list[Any]) -> Any:

@@ -1,8 +1,8 @@
 """Rounds a model block by block; each block sees what the rounded blocks before it give."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import mlx.core as mx
@@ -22,11 +22,13 @@ RoundBlock = Callable[[nn.Module, Layers, Run], dict[str, Rounded]]
 """A block, its layers to round by name, and its run -> those that were rounded. Other weights of
 the block may change too."""
 
+_STAND_IN = "call_instead"
+
 
 def round_blocks(
     model: Any, rows: mx.array, config: QuantizationConfig, round_block: RoundBlock
 ) -> None:
-    """Quantize a language model in place.
+    """Quantize a language model in place; one block at a time is held unpacked.
 
     Embeddings, a head and layers that the data does not reach are rounded without data.
 
@@ -40,32 +42,42 @@ def round_blocks(
         QuantizationError: The model has no blocks, or groups do not divide its layers.
     """
     chosen = quantizable(model, config)
-    names = {id(layer): name for name, layer in chosen.items()}
-    packed: dict[str, nn.Module] = {}
+    stored = next(iter(chosen.values())).weight.dtype
+    is_cpu = mx.default_device() == mx.Device(mx.cpu)
+    compute = mx.float32 if is_cpu else stored  # fastest there
 
-    def keep(name: str, rounded: Rounded) -> None:
+    def install(rounded: Mapping[str, Rounded]) -> None:
+        """Put packed layers in place of dense ones, of which nothing stays in memory."""
+        layers = [(name, packed_layer(chosen.pop(name), r, stored)) for name, r in rounded.items()]
+        mx.eval([layer.parameters() for _, layer in layers])
+        model.update_modules(tree_unflatten(layers))
+
+    def install_alone(name: str) -> None:
         layer = chosen[name]
-        packed[name] = packed_layer(layer, rounded, layer.weight.dtype)
-        layer.weight = rounded.values().reshape(layer.weight.shape).astype(layer.weight.dtype)
-        mx.eval(layer.weight, packed[name].parameters())
+        bits = bits_of(name, layer, config)
+        install({name: round_alone(layer.weight, bits, config.group)})
 
-    def keep_alone(is_due: Callable[[str, nn.Module], bool]) -> None:
-        for name, layer in chosen.items():
-            if is_due(name, layer):
-                keep(name, round_alone(layer.weight, bits_of(name, layer, config), config.group))
+    def visit(block: nn.Module, run: Run) -> Any:
+        inside = {id(module) for module in block.modules()}
+        layers = {name: layer for name, layer in chosen.items() if id(layer) in inside}
+        block.set_dtype(compute)
+        rounded = round_block(block, layers, run)
+        for name, kept in rounded.items():
+            layers[name].weight = kept.values().reshape(layers[name].weight.shape).astype(compute)
+        outputs = run()
+        mx.eval(outputs)
+        block.set_dtype(stored)
+        install(rounded)
+        return outputs
 
-    def visit(block: nn.Module, run: Run) -> None:
-        inner = {names[id(layer)]: layer for layer in block.modules() if id(layer) in names}
-        for name, rounded in round_block(block, inner, run).items():
-            keep(name, rounded)
-
-    keep_alone(is_embedding)
+    for name in [name for name, layer in chosen.items() if is_embedding(name, layer)]:
+        install_alone(name)
     visit_blocks(model, rows, visit)
-    keep_alone(lambda name, _: name not in packed)
-    model.update_modules(tree_unflatten(list(packed.items())))
+    for name in list(chosen):
+        install_alone(name)
 
 
-def visit_blocks(model: Any, rows: mx.array, visit: Callable[[nn.Module, Run], None]) -> None:
+def visit_blocks(model: Any, rows: mx.array, visit: Callable[[nn.Module, Run], Any]) -> None:
     """Visit each block of a language model; it runs on what the blocks before, as visited, give.
 
     One forward pass of the model drives it, so that a block is called as the architecture does.
@@ -73,7 +85,7 @@ def visit_blocks(model: Any, rows: mx.array, visit: Callable[[nn.Module, Run], N
     Args:
         model: Has ``layers``, its blocks.
         rows: Token ids, (rows, length).
-        visit: May change the weights of the block.
+        visit: Gives the outputs of the block, whose weights it may change.
 
     Raises:
         QuantizationError: The model has no list of blocks.
@@ -83,10 +95,7 @@ def visit_blocks(model: Any, rows: mx.array, visit: Callable[[nn.Module, Run], N
         raise QuantizationError("The model has no list of blocks (`layers`) to go through.")
 
     def call(block: Any, own: Callable[..., Any], args: Any, named: Any) -> Any:
-        visit(block, partial(own, *args, **named))
-        outputs = own(*args, **named)
-        mx.eval(outputs)
-        return outputs
+        return visit(block, partial(own, *args, **named))
 
     with intercepted(blocks, call):
         model(rows)  # lazy: the last logits are never computed
@@ -122,16 +131,19 @@ def intercepted(layers: Iterable[nn.Module], call: Call) -> Iterator[None]:
     """Let ``call`` stand for the call of each layer, for a while."""
     chosen = list(layers)
     for layer in chosen:
-        layer.__class__ = _calling(type(layer), call)
+        layer.__dict__[_STAND_IN] = call
+        layer.__class__ = _intercepted(type(layer))
     try:
         yield
     finally:
         for layer in chosen:
             layer.__class__ = type(layer).__bases__[0]
+            del layer.__dict__[_STAND_IN]
 
 
-def _calling(kind: type[nn.Module], call: Call) -> type[nn.Module]:
+@cache
+def _intercepted(kind: type[nn.Module]) -> type[nn.Module]:
     def stand_in(self: Any, *args: Any, **named: Any) -> Any:
-        return call(self, partial(kind.__call__, self), args, named)
+        return self.__dict__[_STAND_IN](self, partial(kind.__call__, self), args, named)
 
     return type(kind.__name__, (kind,), {"__call__": stand_in})

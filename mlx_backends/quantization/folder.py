@@ -54,9 +54,9 @@ def quantize_model(
 ) -> QuantizedFolder:
     """Quantize a model folder into a new one.
 
-    Rounding to nearest reads and writes one tensor after the other: memory stays near the size of
-    one shard of the result. The other methods run the model, and hold it whole, in float32 on a
-    CPU.
+    Without data, one tensor is read and written after the other: memory stays near the size of one
+    shard of the result. AWQ and GPTQ hold one block of the model unpacked. The other methods run
+    the model, and hold it whole, in float32 on a CPU.
 
     Args:
         source: Folder, Hub id or ``bundled``.
@@ -114,9 +114,10 @@ def _quantized(
     ptq.unpack(model)
     num_weights = sum(array.size for _, array in arrays(model))
     stored = _stored_type(model)
-    # Forward passes are fastest in float32 on a CPU; rounding to nearest needs none.
-    runs_model = config.needs_data and mx.default_device() == mx.Device(mx.cpu)
-    _cast(model, mx.float32 if runs_model else stored)
+    # Forward passes are fastest in float32 on a CPU; block by block, each is cast by itself.
+    runs_whole = config.needs_data and config.algorithm not in ("awq", "gptq")
+    is_cpu = mx.default_device() == mx.Device(mx.cpu)
+    _cast(model, mx.float32 if runs_whole and is_cpu else stored)
     config = _with_token_ids(config, folder)
     settings |= apply(
         model,

@@ -70,6 +70,7 @@ def _round_group(
         code = mx.clip(mx.round((exact - bias) / scale), 0, 2**bits - 1)
         error = (exact - scale * code - bias) / factor[column, column]
         weights = weights - error * factor[column]
+        mx.async_eval(weights, code, error)  # or the graph of a group holds its weights many times
         codes.append(code)
         errors.append(error)
     return mx.concatenate(codes, axis=1), mx.concatenate(errors, axis=1)

@@ -7,7 +7,7 @@ MLX's own rounding keeps zero among the values, which at 2 bits leaves three of 
 a learned grid need not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -25,6 +25,9 @@ _SHARES = tuple(np.linspace(0.4, 1.0, 25).tolist())
 _SCALE, _BIAS = ".log_scale", ".shift"
 # Small weights are rounded side by side: a step launches a kernel for all of them at once.
 _SET_WEIGHTS = 2**24
+Grid = Callable[[slice, mx.array], tuple[mx.array, mx.array]]
+# Weights whose grids are searched at once: a dozen arrays of so many are held meanwhile.
+_SLICE_WEIGHTS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Rounded:
     """A rounded matrix, or stack of matrices, as its groups.
 
     Attributes:
-        codes: Whole numbers, (groups, group_size).
+        codes: (groups, group_size), whole numbers of any type.
         scale, bias: (groups, 1).
         bits: Of a code.
     """
@@ -209,11 +212,14 @@ def round_to_best_grid(
         importance: Weight of the error in each column, (columns,); None counts all alike.
         widths: As in ``best_grid``.
     """
-    groups = weights.reshape(-1, group_size).astype(mx.float32)
+    groups = weights.reshape(-1, group_size)
     if importance is not None:
         importance = mx.broadcast_to(importance, weights.shape).reshape(groups.shape)
-    scale, bias = best_grid(groups, bits, importance, widths)
-    return Rounded(_rounded_codes(groups, scale, bias, bits), scale, bias, bits)
+
+    def grid(rows: slice, part: mx.array) -> tuple[mx.array, mx.array]:
+        return best_grid(part, bits, None if importance is None else importance[rows], widths)
+
+    return _rounded(groups, bits, grid)
 
 
 def round_alone(weights: mx.array, bits: int, group_size: int) -> Rounded:
@@ -223,9 +229,33 @@ def round_alone(weights: mx.array, bits: int, group_size: int) -> Rounded:
     """
     if bits < 4:
         return round_to_best_grid(weights, bits, group_size)
-    groups = weights.reshape(-1, group_size).astype(mx.float32)
-    _, scale, bias = mx.quantize(groups, group_size, bits)
-    return Rounded(_rounded_codes(groups, scale, bias, bits), scale, bias, bits)
+
+    def grid(rows: slice, part: mx.array) -> tuple[mx.array, mx.array]:
+        _, scale, bias = mx.quantize(part, group_size, bits)
+        return scale, bias
+
+    return _rounded(weights.reshape(-1, group_size), bits, grid)
+
+
+def _rounded(groups: mx.array, bits: int, grid: Grid) -> Rounded:
+    """Round groups slice by slice: in float32, all at once take many times their own memory.
+
+    Args:
+        groups: (groups, group_size).
+        bits: Of a code.
+        grid: From the rows of a slice, and the slice in float32, to scale and bias.
+    """
+    parts = []
+    step = max(1, _SLICE_WEIGHTS // groups.shape[1])
+    for first in range(0, len(groups), step):
+        rows = slice(first, first + step)
+        part = groups[rows].astype(mx.float32)
+        scale, bias = grid(rows, part)
+        codes = _rounded_codes(part, scale, bias, bits).astype(mx.uint8)
+        mx.eval(codes, scale, bias)
+        parts.append((codes, scale, bias))
+    codes, scale, bias = (mx.concatenate(list(column)) for column in zip(*parts, strict=True))
+    return Rounded(codes, scale, bias, bits)
 
 
 def packed_layer(layer: Any, rounded: Rounded, stored: mx.Dtype) -> Any:

@@ -65,10 +65,21 @@ def test_rounded_activations_are_served_as_they_were_made(tiny_folder, tiny, tmp
     assert section["method"] == method
 
 
-def test_memory_stays_near_one_tensor(sharded_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("algorithm", "bits"),
+    [
+        ("rtn", 8),
+        ("search", 3),
+        pytest.param("gptq", 4, marks=pytest.mark.slow),
+        pytest.param("awq", 4, marks=pytest.mark.slow),
+    ],
+)
+def test_memory_stays_below_the_model_s_size(sharded_folder, tmp_path, algorithm, bits):
     size = (sharded_folder / "model.safetensors").stat().st_size
+    data = mx.random.randint(0, 8_000, (2, 32), key=mx.random.key(0))
+    config = QuantizationConfig(weight_bits=bits, algorithm=algorithm, calibration_data=data)
     before = mx.get_active_memory()
-    done = quantize_model(sharded_folder, tmp_path / "out", QuantizationConfig(weight_bits=8))
+    done = quantize_model(sharded_folder, tmp_path / "out", config)
     assert done.peak_memory_bytes - before < 1.3 * size
     assert done.weight_bytes < 0.4 * size
 

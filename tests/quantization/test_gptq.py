@@ -79,10 +79,12 @@ def test_a_block_sees_what_the_blocks_before_it_give(tiny, ids):
 
     def visit(block, run):
         seen.append(input_moments({"q": block.self_attn.q_proj}, run))
+        return run()
 
     def visit_and_change(block, run):
         visit(block, run)
         block.mlp.down_proj.weight = block.mlp.down_proj.weight * 3
+        return run()
 
     kinds = [type(block) for block in tiny.layers]
     visit_blocks(tiny, ids, visit)
@@ -100,6 +102,7 @@ def test_moments_are_of_all_tokens(tiny, ids):
     def visit(block, run):
         if block is tiny.layers[0]:
             found.append(input_moments({"q": layer}, run)["q"])
+        return run()
 
     visit_blocks(tiny, ids, visit)
     inputs = tiny.layers[0].input_layernorm(tiny.model.embed_tokens(ids)).reshape(-1, 128)
@@ -126,4 +129,4 @@ def test_scaling_alone_changes_nothing_that_the_model_computes(tiny, ids):
 
 def test_a_model_without_blocks_is_refused():
     with pytest.raises(QuantizationError, match="no list of blocks"):
-        visit_blocks(nn.Linear(8, 8), mx.zeros((1, 8), mx.int32), lambda block, run: None)
+        visit_blocks(nn.Linear(8, 8), mx.zeros((1, 8), mx.int32), lambda block, run: run())

@@ -7,8 +7,9 @@ its control: as many further steps in full precision, then rounding.
 
 import argparse
 import gc
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -21,12 +22,15 @@ from mlx_backends.bench import quantization_rows as rows
 from mlx_backends.bench.quantization_row import Options, Report, Run
 from mlx_backends.bench.quantization_training import step_times, training_rows
 from mlx_backends.bench.record import environment
+from mlx_backends.errors import ConfigError
 from mlx_backends.models.loader import read_model
 from mlx_backends.quantization import ptq
 from mlx_backends.quantization.quality import Item
 from mlx_backends.quantization.training_config import Start
 
 _CALIBRATION_LENGTH = 512
+# Sections of a record whose entries have names.
+_NAMED = ("rows", "trainings", "step times", "errors")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +50,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--start", choices=get_args(Start), default="gptq", help="what trainings begin with")
     add("--seconds", type=float, default=1e9, help="no new row begins after so long")
     add("--json", type=Path, help="write the figures here, after every row")
+    add("--plot", type=Path, help="write a PNG here: exact match by bits a weight")
+    add("--read", nargs="*", type=Path, default=[], metavar="JSON",
+        help="put the table together from files of earlier runs, instead of measuring")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, report: Report) -> int:
-    """Measure, and print the table."""
+    """Measure, or read, and print the table; returns the exit status."""
+    if arguments.read:
+        try:
+            record = read_records(arguments.read)
+        except ConfigError as error:
+            report(str(error))
+            return 2
+        if arguments.json:
+            arguments.json.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    else:
+        record = measure_all(_options(arguments), report)
+    for line in table(record):
+        report(line)
+    if arguments.plot:
+        from mlx_backends.bench.quantization_plot import draw
+
+        draw(record.get("rows", {}), arguments.plot)
+    return 0
+
+
+def read_records(paths: Sequence[Path]) -> dict[str, Any]:
+    """Records of parts of the table as one; a row that several have is taken from the last.
+
+    Raises:
+        ConfigError: A file is not a record, or they were measured on different models or numbers
+            of items.
+    """
+    records = [_record(path) for path in paths]
+    if len({(record.get("items"), record.get("reference")) for record in records}) > 1:
+        raise ConfigError(
+            "The files were measured on other items, or another model, than the rest."
+        )
+    whole: dict[str, Any] = {}
+    for record in records:
+        for section, content in record.items():
+            is_named = isinstance(content, dict) and section in _NAMED
+            whole[section] = whole.get(section, {}) | content if is_named else content
+    return whole
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(record, dict):
+        raise ConfigError(f"{path} is no record of this benchmark.")
+    return record
+
+
+def _options(arguments: argparse.Namespace) -> Options:
     names = {item.name for item in fields(Options)}
     given: dict[str, Any] = {
         name: value
@@ -57,10 +114,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         if name in names and value is not None
     }
     lists: dict[str, Any] = {"only": tuple(arguments.only), "folders": tuple(arguments.folders)}
-    options = Options(**given | lists | {"json_path": arguments.json})
-    for line in table(measure_all(options, report)):
-        report(line)
-    return 0
+    return Options(**given | lists | {"json_path": arguments.json})
 
 
 def measure_all(options: Options, report: Report) -> dict[str, Any]:

@@ -61,19 +61,20 @@ def _round_group(
 ) -> tuple[mx.array, mx.array]:
     """Codes of a group's columns, and the error that each passes on to the columns after.
 
+    In NumPy: a column is too little work for a kernel launch.
+
     Shapes: weights (rows, group_size), factor (group_size, group_size), scale and bias (rows, 1);
         returns twice (rows, group_size).
     """
-    codes, errors = [], []
-    for column in range(weights.shape[1]):
-        exact = weights[:, column : column + 1]
-        code = mx.clip(mx.round((exact - bias) / scale), 0, 2**bits - 1)
-        error = (exact - scale * code - bias) / factor[column, column]
-        weights = weights - error * factor[column]
-        mx.async_eval(weights, code, error)  # or the graph of a group holds its weights many times
-        codes.append(code)
-        errors.append(error)
-    return mx.concatenate(codes, axis=1), mx.concatenate(errors, axis=1)
+    left = np.array(weights).T.copy()  # a column's values lie side by side
+    passed_on, step, first = np.array(factor), np.array(scale)[:, 0], np.array(bias)[:, 0]
+    codes, errors = np.empty_like(left), np.empty_like(left)
+    for column, exact in enumerate(left):
+        codes[column] = np.clip(np.rint((exact - first) / step), 0, 2**bits - 1)
+        kept = step * codes[column] + first
+        errors[column] = (exact - kept) / passed_on[column, column]
+        left[column + 1 :] -= np.outer(passed_on[column, column + 1 :], errors[column])
+    return mx.array(codes.T), mx.array(errors.T)
 
 
 def _error_factor(moment: mx.array) -> mx.array:

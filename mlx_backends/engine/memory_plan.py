@@ -11,6 +11,8 @@ from mlx_backends.errors import MemoryLimitError
 
 # Without a limit, the pool takes no more than this.
 DEFAULT_POOL_BYTES = 2**30
+# A smaller pool serves nobody; a longer prompt than the pool is refused by itself.
+MIN_POOL_TOKENS = 512
 # Elements of a value that share a scale and a bias in 4 bits: the most that divide a row.
 KV_GROUP_SIZES = (32, 16, 8, 1)
 # Float32 arrays of (rows, vocabulary) alive at once in sampling: logits, log-probabilities, the
@@ -115,8 +117,8 @@ def plan_memory(
     its size; without it and without a limit it is ``DEFAULT_POOL_BYTES`` at most.
 
     Raises:
-        MemoryLimitError: What is left holds less than one prefill chunk, or less than
-            ``cache.pool_bytes`` asks for.
+        MemoryLimitError: What is left holds less than ``MIN_POOL_TOKENS``, a prefill chunk or a
+            context window, whichever is least, or less than ``cache.pool_bytes`` asks for.
     """
     block_bytes = bytes_of_block(shape, cache)
     activation_bytes = bytes_of_activations(shape, step)
@@ -197,13 +199,13 @@ def _pool_bytes(cache: CacheConfig, limit_bytes: int | None, fixed_bytes: int) -
 
 
 def _check_useful(plan: MemoryPlan, step: StepShape, limit_bytes: int | None) -> None:
-    num_needed = min(step.prefill_chunk_size, step.context_window)
+    num_needed = min(MIN_POOL_TOKENS, step.prefill_chunk_size, step.context_window)
     if plan.num_tokens >= num_needed:
         return
     limit = "" if limit_bytes is None else f" of the limit of {limit_bytes:,} bytes"
     raise MemoryLimitError(
         f"The KV pool would hold {max(0, plan.num_tokens):,} tokens at {plan.block_bytes:,} bytes "
-        f"for {plan.block_size}; it must hold one prefill chunk, {num_needed:,} tokens. Weights "
+        f"for {plan.block_size}; it must hold {num_needed:,} tokens. Weights "
         f"take {plan.weight_bytes:,} bytes, activations {plan.activation_bytes:,} and logits "
         f"{plan.logits_bytes:,}{limit}. Raise the limit or pool_bytes, lower prefill_chunk_size, "
         "max_num_seqs or max_model_len, or take a smaller or quantized model."

@@ -102,7 +102,7 @@ def test_a_gpu_holds_layers_in_flight_and_unpacked_weights():
 
 
 def test_too_small_a_limit_is_refused_with_the_numbers():
-    with pytest.raises(MemoryLimitError, match=r"0 tokens .* 2,048 tokens.*1,073,741,824 bytes"):
+    with pytest.raises(MemoryLimitError, match=r"0 tokens .* 512 tokens.*1,073,741,824 bytes"):
         plan(GIB + 1)
     with pytest.raises(MemoryLimitError, match="pool_bytes"):
         plan(2 * GIB, pool_bytes=2 * GIB)

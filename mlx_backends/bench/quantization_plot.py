@@ -8,7 +8,8 @@ from mlx_backends.errors import MissingExtraError
 
 # Of rows by a text in their name, first match first; others are rounded to nearest.
 _KINDS = (
-    ("control", "control: further training, then rounded", "v"),
+    ("then GPTQ", "control: further training, then GPTQ", "<"),
+    ("control", "control: further training, then to nearest", "v"),
     ("QAT", "trained with rounding (QAT)", "*"),
     ("GPTQ", "GPTQ", "s"),
     ("AWQ", "AWQ", "D"),

@@ -21,7 +21,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", type=Path, default=Path(__file__).parent)
     parser.add_argument("--seconds", type=float, default=540)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
-    parser.add_argument("--tokens", type=int, default=46_080)
+    parser.add_argument(
+        "--tokens", type=int, default=46_080, help="of a batch; the chat model: a multiple of 46080"
+    )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--resume", type=Path)

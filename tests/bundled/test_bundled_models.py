@@ -19,7 +19,7 @@ from mlx_backends.pooling.embedder import Embedder
 from mlx_backends.pooling.reranker import Reranker
 from mlx_backends.text.grounding import REFUSAL, grounded_messages
 
-MAX_BYTES = 8_000_000
+MAX_BYTES = 10_000_000
 # Items that may be lost against what the shipped model answered when the items were made: numbers
 # differ in their last bits between machines.
 MAX_LOST = 2

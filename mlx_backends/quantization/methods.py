@@ -109,9 +109,7 @@ def set_start(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> N
         rows: Token ids that GPTQ looks at, (rows, length).
         config: Of the training.
     """
-    settings = config.training
-    resumes = settings.checkpoint_path is not None and settings.checkpoint_path.exists()
-    if settings.start == "gptq" and not (resumes and settings.scope == "full"):
+    if config.training.start == "gptq":  # also to go on: a checkpoint's grids are relative to these
         gptq(model, rows, config)
         ptq.unpack(model)
 

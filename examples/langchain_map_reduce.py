@@ -12,7 +12,7 @@ REPORTS = [
     "The server in Oslo listens on port 8080. It was installed in spring.",
     "The server in Rome keeps its log files for 14 days.",
     "The server in Lima prints the load of every worker when it is asked for its status.",
-    "The backup of the server in Oslo begins at 02:30.",
+    "The server in Oslo is backed up every night.",
     "The owner of the server in Lima is the harbour office.",
     "The server in Kyiv was moved to the second floor.",
     "The server in Rome restarts on every first Monday.",

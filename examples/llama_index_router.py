@@ -19,6 +19,8 @@ SHELVES = {
     ],
 }
 
+QUESTIONS = ("What is the default port of Birch?", "How long does Alder keep its log files?")
+
 
 def main(model: str = "bundled", embed_model: str = "bundled") -> list[str]:
     llm = MLXLLM(model=model, temperature=0, max_tokens=48)
@@ -35,7 +37,7 @@ def main(model: str = "bundled", embed_model: str = "bundled") -> list[str]:
     selector = EmbeddingSingleSelector.from_defaults(MLXEmbedding(model=embed_model))
     router = RouterQueryEngine(selector=selector, query_engine_tools=tools, llm=llm)
     answers = []
-    for question in ("What is the default port of Birch?", "How long are log files of Alder kept?"):
+    for question in QUESTIONS:
         answers.append(str(router.query(question)))
         print(f"{question}\n  {answers[-1]}")
     return answers

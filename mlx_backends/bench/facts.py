@@ -17,7 +17,7 @@ _LARGEST_BATCH = 64
 _REPEATS = 5
 _CALLS = 50
 # Inner and outer sizes of layers of a 0.6B and a 1B model; then queries, keys and values of that.
-_PRODUCTS = ((1_024, 3_072), (2_048, 8_192))
+_PRODUCTS = ((1_024, 3_072), (2_048, 8_192), (2_048, 1_024), (3_072, 1_024), (8_192, 2_048))
 _STACKED = (2_048, (2_048, 512, 512))
 _LENGTHS = ((600, 600), (768, 768), (1_100, 1_100), (256, 1_280), (256, 1_536), (16, 1_296))
 

@@ -60,7 +60,7 @@ def smallest_batch(model: nn.Module, dtype: mx.Dtype) -> int:
     """
     rule = _rule(model)
     layers = [m for m in model.modules() if isinstance(m, DeviceQuantizedLinear)]
-    if rule is None or any(rule.applies(VECTOR_ROWS, layer, dtype) for layer in layers):
+    if rule is None or not all(rule.has_kernel(VECTOR_ROWS, layer, dtype) for layer in layers):
         return 1
     return VECTOR_ROWS
 

@@ -3,10 +3,12 @@
 MLX 0.32 has three ways for ``x @ W.T`` of packed weights: a vector kernel for fewer than 8 rows, a
 matrix kernel in tiles of 16, 32 or 64 rows, and none for more. The matrix kernel is compiled when
 it is first used, which takes 45 seconds for each tile, and is then kept in a folder. It wins over
-unpacking up to 64 rows; with more, unpacking and a dense product win.
+unpacking up to 64 rows; with more, unpacking and a dense product win. It takes an inner width in
+one piece, so where that is the larger one it leaves most of the GPU idle, and unpacking wins too.
 
-So weights are unpacked for many rows always, and for some rows as long as the kernel's file is not
-there. ``compile_products`` makes the files, in what ``EngineConfig(warm_up=True)`` does.
+So weights are unpacked for many rows always, and for some rows where the inner width is the larger
+or the kernel's file is not there. ``compile_products`` makes the files, in what
+``EngineConfig(warm_up=True)`` does.
 """
 
 from pathlib import Path
@@ -35,14 +37,20 @@ class UnpackRule:
         """Whether the weights of a quantized layer are to be unpacked for so many rows."""
         if num_rows < VECTOR_ROWS:
             return False
+        outer, num_groups = layer.scales.shape
+        is_deep = num_groups * layer.group_size > outer
+        return is_deep or not self.has_kernel(num_rows, layer, dtype)
+
+    def has_kernel(self, num_rows: int, layer: Any, dtype: mx.Dtype) -> bool:
+        """Whether MLX has a matrix kernel for so many rows, and need not compile it first."""
         tile = next((tile for tile in _TILES if num_rows <= tile), None)
         if tile is None:
-            return True
+            return False
         name = f"{str(dtype).rpartition('.')[2]}_m{tile}_b{layer.bits}_g{layer.group_size}"
         if name not in self._is_compiled:
             files = self._folder.glob(f"qmm_*_{name}_{layer.mode}.ptx")
             self._is_compiled[name] = any(files)
-        return not self._is_compiled[name]
+        return self._is_compiled[name]
 
     def compile_products(self, model: nn.Module, dtype: mx.Dtype) -> None:
         """Let MLX compile its kernels for every format that the model's layers have; minutes."""

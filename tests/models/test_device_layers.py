@@ -144,6 +144,17 @@ def test_the_rule_follows_what_mlx_has_compiled(block, tmp_path):
     assert not rule.applies(32, layer, mx.bfloat16)
 
 
+def test_a_layer_whose_input_is_the_wider_is_unpacked_for_some_rows(block, tmp_path):
+    for tile in (16, 32, 64):
+        (tmp_path / f"qmm_sm80_tn_bfloat16_m{tile}_b4_g32_affine.ptx").touch()
+    rule = UnpackRule(tmp_path)
+    assert not rule.applies(7, block.o_proj, mx.bfloat16)
+    assert rule.applies(8, block.o_proj, mx.bfloat16)
+    assert rule.applies(64, block.o_proj, mx.bfloat16)
+    device_layers.install(block, rule)
+    assert device_layers.smallest_batch(block, mx.bfloat16) == 8  # the others have their kernel
+
+
 def test_the_unpacked_bytes_of_the_largest_layer_and_of_the_head():
     class Model(nn.Module):
         def __init__(self) -> None:

@@ -89,8 +89,9 @@ class EngineConfig:
             longer than for one chunk; None is 512 on a CPU, 2,048 on Metal and 8,192 on CUDA.
         memory_limit_bytes: Budget for weights and caches; None is ``MLX_BACKENDS_MEMORY_LIMIT``.
         cache: How KV entries are kept.
-        warm_up: Compile the decode step for every size of batch and context when the model is
-            loaded, rather than when each is first met. On a GPU only; takes seconds.
+        warm_up: Compile the decode step for every size of batch and context, and the passes over
+            short and new prompts, when the model is loaded, rather than when each is first met. On
+            a GPU only; takes seconds to minutes.
 
     Raises:
         ConfigError: A value is out of its range.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mlx_backends.cache.block_pool import BlockPool
 from mlx_backends.cache.block_table import BlockTable
-from mlx_backends.cache.prefix_index import Node, PrefixIndex, chain_digest
+from mlx_backends.cache.prefix_index import Node, PrefixIndex, chain_digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +255,16 @@ class PrefixCache:
         return tuple(token_ids[start : start + self.block_size])
 
     def _digest(self, table: BlockTable, token_ids: Sequence[int], position: int) -> bytes:
-        """Key of the sequence's block at a position; each is computed once a sequence."""
+        """Key of the sequence's block at a position; each is computed once a sequence.
+
+        The first call computes those of all full blocks, which are needed soon: a prompt is looked
+        up as a whole.
+        """
         digests = table.digests
-        while len(digests) <= position:
+        if len(digests) <= position:
+            first = len(digests)
             parent = digests[-1] if digests else self._index.root(table.salt).digest
-            digests.append(chain_digest(parent, self._tokens_of(token_ids, len(digests))))
+            stop = len(token_ids) - len(token_ids) % self.block_size
+            rest = token_ids[first * self.block_size : stop]
+            digests += chain_digests(parent, rest, self.block_size)
         return digests[position]

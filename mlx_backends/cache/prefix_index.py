@@ -127,9 +127,19 @@ class PrefixIndex:
 
 def chain_digest(parent_digest: bytes, token_ids: Sequence[int]) -> bytes:
     """Key of a block by its parent's key and its own tokens."""
-    return blake2b(
-        parent_digest + array("I", token_ids).tobytes(), digest_size=DIGEST_SIZE
-    ).digest()
+    (digest,) = chain_digests(parent_digest, token_ids, len(token_ids))
+    return digest
+
+
+def chain_digests(parent_digest: bytes, token_ids: Sequence[int], block_size: int) -> list[bytes]:
+    """Keys of the full blocks that follow a parent, each by the key before it and its tokens."""
+    words = array("I", token_ids)
+    data, size = words.tobytes(), words.itemsize * block_size
+    digests, parent = [], parent_digest
+    for start in range(0, len(data) - size + 1, size):
+        parent = blake2b(parent + data[start : start + size], digest_size=DIGEST_SIZE).digest()
+        digests.append(parent)
+    return digests
 
 
 def _root_digest(namespace: Sequence[str], salt: str | None) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlx_backends.core import SamplingParams
 from mlx_backends.engine.decode_step import DecodeInputs, DecodeOutputs
-from mlx_backends.engine.sampler import RowArrays
+from mlx_backends.engine.sampler import RowArrays, RowContext, Sampled, sample
 from mlx_backends.engine.sequence import Sequence
 
 MIN_WIDTH = 16
@@ -106,6 +106,13 @@ def scratch_inputs(size: int, width: int, scratch_block: int, temperature: float
         block_tables=mx.full((size, width), scratch_block, dtype=mx.int32),
         rows=RowArrays.of([params] * size, [0] * size),
     )
+
+
+def scratch_draw(logits: mx.array, temperature: float) -> Sampled:
+    """A draw for no sequence, to compile what a first token needs. Shapes: logits (B, V)."""
+    params = SamplingParams(temperature=temperature)
+    contexts = [RowContext(params=params, seed=0)] * len(logits)
+    return sample(logits, contexts)
 
 
 def _has_count(sequence: Sequence, count: int) -> bool:

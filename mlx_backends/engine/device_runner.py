@@ -11,6 +11,7 @@ from mlx_backends.engine.decode_batch import (
     DecodeBatch,
     batch_bucket,
     buckets,
+    scratch_draw,
     scratch_inputs,
 )
 from mlx_backends.engine.decode_step import DecodeStep
@@ -93,6 +94,10 @@ class DeviceRunner:
                         inputs = scratch_inputs(size, width, self._pool.scratch_block, temperature)
                         outputs = self._step.run(inputs, draws_here=True)
                         mx.eval(outputs.drawn, self._access.state)
+            pool, tile, max_short = self._pool, self._tile, self._max_short
+            for logits in self._prefill_step.warm_up(pool, max_blocks, tile, max_short):
+                for temperature in (0.0, 1.0):
+                    mx.eval(scratch_draw(logits, temperature).token_ids)
 
     def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
         """As in ``Runner``."""

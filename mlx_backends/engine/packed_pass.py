@@ -25,7 +25,7 @@ from mlx_backends.engine.layer_pace import LayerPace
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.kernels import MAX_QUERIES
 
-_TILES_A_SEGMENT = 8
+TILES_A_SEGMENT = 8
 # Widths of block tables grow by this factor: a wide table costs little, a new shape is compiled.
 _WIDTH_GROWTH = 4
 _MIN_WIDTH = 16
@@ -326,15 +326,21 @@ class Packing:
             for span in spans
             for end in range(span.start + MAX_QUERIES, span.stop + MAX_QUERIES, MAX_QUERIES)
         ]
-        width = _MIN_WIDTH
-        while width * size < max((end for _, end in ends), default=0):
-            width *= _WIDTH_GROWTH
+        width = table_width(-(-max((end for _, end in ends), default=0) // size))
         # Padding may stand where the sequence has no block yet.
         tables = np.full((len(ends), width), self._pool.scratch_block, np.int32)
         for row, (span, _) in enumerate(ends):
             num_held = -(-span.stop // size)
             tables[row, :num_held] = span.block_ids[:num_held]
         return tables, np.array([end for _, end in ends], np.int32)
+
+
+def table_width(num_blocks: int) -> int:
+    """Columns of block tables that hold so many blocks."""
+    width = _MIN_WIDTH
+    while width < num_blocks:
+        width *= _WIDTH_GROWTH
+    return width
 
 
 def _segments(span: Span, first_row: int, tile: int, block_size: int) -> Iterator[Segment]:
@@ -350,7 +356,7 @@ def _segments(span: Span, first_row: int, tile: int, block_size: int) -> Iterato
             first_row=first_row + position - span.start,
             kept=(first - position, end - position),
             stop=span.stop,
-            grid=tile * _TILES_A_SEGMENT if tile > 1 else 1,
+            grid=tile * TILES_A_SEGMENT if tile > 1 else 1,
             block_ids=block_ids,
         )
 
@@ -360,7 +366,7 @@ def _stretches(start: int, stop: int, tile: int) -> Iterator[tuple[int, int]]:
     if tile == 1:
         yield start, stop - start
         return
-    grid = tile * _TILES_A_SEGMENT
+    grid = tile * TILES_A_SEGMENT
     for position in range(start - start % grid, stop, grid):
         length = tile
         while length < min(grid, stop - position):

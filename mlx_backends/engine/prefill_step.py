@@ -5,15 +5,25 @@ decode step is: some short chunks in 16 or 64 rows, and one new prompt in a segm
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_backends.engine.packed_pass import Groups, PackedPass, Packing, Segment
+from mlx_backends.cache.kv_pool import KVPool
+from mlx_backends.engine.packed_pass import (
+    TILES_A_SEGMENT,
+    Groups,
+    PackedPass,
+    Packing,
+    Segment,
+    Span,
+    table_width,
+)
 from mlx_backends.engine.pool_access import PoolAccess
+from mlx_backends.kernels import MAX_QUERIES
 from mlx_backends.models.paging import PagingPlan
 
 # Groups of eight tokens.
@@ -66,6 +76,23 @@ class PrefillStep:
             self.compile_s += time.perf_counter() - started
         return logits[: len(rows)]
 
+    def warm_up(
+        self, pool: KVPool, num_blocks: int, tile: int, max_short: int
+    ) -> Iterator[mx.array]:
+        """Run every shape once, on tokens of no sequence, and give its logits.
+
+        Args:
+            pool: Where keys and values go, to its scratch block.
+            num_blocks: Blocks of the longest context.
+            tile: As in ``Packing``.
+            max_short: Likewise.
+        """
+        for spans in _scratch_spans(pool, num_blocks, tile, max_short):
+            for rows in {1, len(spans)}:
+                packing = Packing(pool, spans, tile, max_short)
+                token_ids = [range(span.stop) for span in spans]
+                yield self.run(packing, token_ids, packing.last_rows[:rows])
+
     def _run(
         self,
         tokens: mx.array,
@@ -83,3 +110,20 @@ class PrefillStep:
         # A model whose body is not known gives those of every row.
         logits = logits[last, -1] if len(logits) > len(last) else logits[:, -1]
         return logits, self._access.state
+
+
+def _scratch_spans(
+    pool: KVPool, num_blocks: int, tile: int, max_short: int
+) -> Iterator[list[Span]]:
+    """The spans of one pass of every shape that is compiled."""
+    size, scratch = pool.block_size, pool.scratch_block
+    width, widest = table_width(1), table_width(num_blocks)
+    while max_short and width <= widest:
+        start = width * size - MAX_QUERIES
+        for num_groups in _SIZES:
+            yield [Span([scratch] * width, start, start + min(MAX_QUERIES, max_short))] * num_groups
+        width = table_width(width + 1)
+    length = tile
+    while 1 < tile <= length <= tile * TILES_A_SEGMENT and length < 2 * num_blocks * size:
+        yield [Span([scratch] * -(-length // size), 0, length)]
+        length *= 2

@@ -44,7 +44,7 @@ class Runner(Protocol):
     def peak_memory_bytes(self) -> int: ...
 
     def warm_up(self, max_num_seqs: int, context_window: int) -> None:
-        """Compile what decode steps of up to so many sequences and tokens will need."""
+        """Compile what decode steps of up to so many sequences and tokens need, and prompts."""
         ...
 
     def copy_blocks(self, copies: Seq[BlockCopy]) -> None:

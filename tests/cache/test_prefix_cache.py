@@ -114,8 +114,11 @@ def test_the_end_of_the_least_recent_prompt_is_evicted_first():
 
 
 def test_tokens_are_compared_even_if_all_digests_collide(monkeypatch):
+    def same(parent: bytes, token_ids, block_size: int) -> list[bytes]:
+        return [b"same"] * (len(token_ids) // block_size)
+
     for module in (prefix_cache, prefix_index):
-        monkeypatch.setattr(module, "chain_digest", lambda parent, tokens: b"same")
+        monkeypatch.setattr(module, "chain_digests", same)
     cache = cache_of()
     assert serve(cache, [1] * 5) == 0
     assert serve(cache, [2] * 5) == 0

@@ -104,8 +104,13 @@ def test_the_device_runner_runs_ahead_in_few_compiled_shapes(make_engine):
 
 def test_warming_up_compiles_ahead(make_engine, reference):
     engine = make_engine("device", num_blocks=50, warm_up=True, max_num_seqs=2, max_model_len=200)
-    warm = engine.stats().traces
-    assert warm == 2 * 2 * 2  # batches of 1 and 2, widths of 16 and 32, greedy and sampled
+    warm = engine.stats()
+    assert warm.traces == 2 * 2 * 2  # batches of 1 and 2, widths of 16 and 32, greedy and sampled
     prompts = prompts_of([4, 130], seed=6)
-    assert together(engine, prompts, [greedy(8)] * 2) == [reference(p, 8) for p in prompts]
-    assert engine.stats().traces == warm
+    # New prompts, then both but for their last tokens from the cache, together and alone.
+    for first, last in ((0, 2), (0, 2), (0, 1), (1, 2)):
+        some = prompts[first:last]
+        expected = [reference(prompt, 8) for prompt in some]
+        assert together(engine, some, [greedy(8)] * len(some)) == expected
+    assert engine.stats().traces == warm.traces
+    assert engine.stats().compile_s == warm.compile_s

@@ -20,7 +20,7 @@ from mlx_backends import bundled
 from mlx_backends.bench import quantization_data as data
 from mlx_backends.bench import quantization_rows as rows
 from mlx_backends.bench.quantization_row import Options, Report, Run
-from mlx_backends.bench.quantization_training import step_times, training_rows
+from mlx_backends.bench.quantization_training import step_rows, training_rows, training_tokens
 from mlx_backends.bench.record import environment
 from mlx_backends.errors import ConfigError
 from mlx_backends.models.loader import read_model
@@ -30,7 +30,7 @@ from mlx_backends.quantization.training_config import Start
 
 _CALIBRATION_LENGTH = 512
 # Sections of a record whose entries have names.
-_NAMED = ("rows", "trainings", "step times", "errors")
+_NAMED = ("rows", "trainings", "step times", "step parts", "errors")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,8 +120,8 @@ def _options(arguments: argparse.Namespace) -> Options:
 def measure_all(options: Options, report: Report) -> dict[str, Any]:
     """Measure every row; a row that fails is noted with its error and the others go on."""
     started = time.perf_counter()
-    tokens = int(options.training_seconds * 400_000)  # of which the device may not use all
-    training = data.TrainingData(options.collection, tokens, options.processes)
+    tokens = training_tokens(options)
+    training = data.TrainingData(options.collection, tokens, options.processes) if tokens else None
     held_out = data.held_out_items(options.collection, options.items)
     items = [Item(item.ids, item.start, item.row) for item in held_out]
     calibration = data.calibration_rows(
@@ -135,10 +135,11 @@ def measure_all(options: Options, report: Report) -> dict[str, Any]:
     )
     state.record["items"] = len(items)
     _guarded(state, "rounding", lambda: rows.rounding_rows(state))
-    batches = training.batches(options.batch_tokens)
-    report(f"{len(batches)} training batches of {options.batch_tokens} padded tokens")
-    _guarded(state, "training", lambda: training_rows(state, batches))
-    _guarded(state, "step times", lambda: step_times(state, batches))
+    if training:
+        batches = training.batches(options.batch_tokens)
+        report(f"{len(batches)} training batches of {options.batch_tokens} padded tokens")
+        _guarded(state, "training", lambda: training_rows(state, batches))
+        _guarded(state, "step times", lambda: step_rows(state, batches))
     _guarded(state, "folders", lambda: rows.folder_rows(state))
     _guarded(state, "calibrated", lambda: rows.calibrated_rows(state))
     _guarded(state, "formats", lambda: rows.format_rows(state))

@@ -57,6 +57,10 @@ class Options:
     seconds: float = 1e9
     json_path: Path | None = None
 
+    def asks(self, name: str) -> bool:
+        """Whether a row is asked for."""
+        return not self.only or any(part in name for part in self.only)
+
 
 @dataclass(slots=True)
 class Run:
@@ -79,7 +83,7 @@ class Run:
 
     def wants(self, name: str) -> bool:
         """Whether a row is asked for and there is time."""
-        is_asked = not self.options.only or any(part in name for part in self.options.only)
+        is_asked = self.options.asks(name)
         has_time = time.perf_counter() - self.started < self.options.seconds
         if is_asked and not has_time:
             self.report(f"{name}: left out, no time")

@@ -1,4 +1,4 @@
-"""Rows of trained models and of their control, and what a training step costs."""
+"""Rows of trained models and of their control."""
 
 import statistics
 import time
@@ -8,10 +8,16 @@ import mlx.core as mx
 import mlx.optimizers as optim
 from mlx.utils import tree_unflatten
 
-from mlx_backends.bench.quantization_row import Run, packed_row, quantized_row, row
+from mlx_backends.bench.quantization_row import Options, Run, packed_row, quantized_row, row
 from mlx_backends.bench.quantization_rows import low
+from mlx_backends.bench.quantization_steps import (
+    STEP_PARTS,
+    STEP_TIMES,
+    Stepper,
+    step_parts,
+    step_times,
+)
 from mlx_backends.quantization.config import QuantizationConfig
-from mlx_backends.quantization.grids import Grids
 from mlx_backends.quantization.layers import arrays, describe
 from mlx_backends.quantization.methods import set_start, twin_of
 from mlx_backends.quantization.qat import compute_type, grids_of, train
@@ -24,26 +30,47 @@ from mlx_backends.quantization.training_step import (
     next_token_loss,
 )
 
-_TIMED_STEPS = 5
+
+def _control_name(bits: int, rounding: str) -> str:
+    return f"{bits} bits, control (further steps, then {rounding})"
+
+
+_TRAINED = {"2 bits, QAT": 2, "3 bits, QAT": 3}
+_CONTROL = (
+    "control: further steps, not rounded",
+    *(_control_name(bits, rounding) for bits in (3, 2) for rounding in ("to nearest", "GPTQ")),
+)
+_TOKENS_A_SECOND = 400_000  # about what one card trains on
+_STEP_TOKENS = 1_000_000  # to find a full batch in, where steps alone are timed
+
+
+def training_tokens(options: Options) -> int:
+    """Training data that the rows asked for take; 0 if there is no such row."""
+    if any(options.asks(name) for name in (*_TRAINED, *_CONTROL)):
+        return int(options.training_seconds * _TOKENS_A_SECOND)
+    return _STEP_TOKENS if options.asks(STEP_TIMES) or options.asks(STEP_PARTS) else 0
+
+
+def step_rows(state: Run, batches: list[Any]) -> None:
+    """What a step costs, on a batch of one shape."""
+    batch = TrainingBatch(*map(mx.array, batches[0]))
+    step_times(state, batch)
+    step_parts(state, batch)
 
 
 def training_rows(state: Run, batches: list[Any]) -> None:
+    """QAT at 2 and 3 bits, and the control; nothing is timed if none is asked for."""
     seconds, rate = state.options.training_seconds, state.options.learning_rate
-    names = ("2 bits, QAT", "3 bits, QAT", "2 bits, control", "3 bits, control")
-    if not any(state.wants(name) for name in names):
+    if not any(state.wants(name) for name in (*_TRAINED, *_CONTROL)):
         return
     per_step = _seconds_a_step(state, batches)
     steps = {2: max(1, int(seconds / per_step)), 3: max(1, int(seconds / per_step / 2))}
     state.report(f"{per_step:.4f} s a distillation step, so {steps} steps")
-    if state.wants("2 bits, QAT"):
-        _trained_row(
-            state, "2 bits, QAT", _qat_config(2, steps[2], rate, state.options.start), batches
-        )
-    if state.wants("3 bits, QAT"):
-        _trained_row(
-            state, "3 bits, QAT", _qat_config(3, steps[3], rate / 2, state.options.start), batches
-        )
-    if state.wants("control"):
+    for (name, bits), at_most in zip(_TRAINED.items(), (rate, rate / 2), strict=True):
+        if state.wants(name):
+            config = _qat_config(bits, steps[bits], at_most, state.options.start)
+            _trained_row(state, name, config, batches)
+    if any(state.wants(name) for name in _CONTROL):
         _control_rows(state, _qat_config(2, steps[2], rate / 2), batches)
 
 
@@ -53,7 +80,7 @@ def _seconds_a_step(state: Run, batches: list[Any]) -> float:
     teacher = _teacher(state)
     by_shape = {ids.shape: (ids, weights) for ids, weights in batches}
     first, *_ = made = [TrainingBatch(mx.array(a), mx.array(b)) for a, b in by_shape.values()]
-    stepper = _Stepper(state.model, first, grids, True, distillation_loss(teacher))
+    stepper = Stepper(state.model, first, grids, True, distillation_loss(teacher))
     for batch in made:
         stepper.step(batch)
         stepper.step(batch)
@@ -101,15 +128,14 @@ def _trained_row(state: Run, name: str, config: Any, batches: list[Any]) -> None
 def _control_rows(state: Run, config: Any, batches: list[Any]) -> None:
     """As many steps on the data in full precision, then rounding to nearest and by GPTQ."""
     twin = _train_exact(state, config, batches)
-    row(state, "control: further steps, not rounded", twin)
+    row(state, _CONTROL[0], twin)
     for bits in (3, 2):
-        name = f"{bits} bits, control (further steps, then to nearest)"
-        quantized_row(state, name, low(QuantizationConfig(weight_bits=bits)), model=twin)
+        nearest = QuantizationConfig(weight_bits=bits)
+        quantized_row(state, _control_name(bits, "to nearest"), low(nearest), model=twin)
         gptq = QuantizationConfig(
             weight_bits=bits, algorithm="gptq", calibration_data=state.calibration
         )
-        name = f"{bits} bits, control (further steps, then GPTQ)"
-        quantized_row(state, name, low(gptq), model=twin)
+        quantized_row(state, _control_name(bits, "GPTQ"), low(gptq), model=twin)
 
 
 def _train_exact(state: Run, config: Any, batches: list[Any]) -> Any:
@@ -143,70 +169,6 @@ def _save(state: Run, model: Any, name: str) -> None:
         path = state.options.json_path.with_name(name.replace(", ", "-").replace(" ", "-"))
         weights = {n: a.astype(mx.bfloat16) for n, a in arrays(model)}
         mx.save_safetensors(f"{path}.safetensors", weights, metadata={"format": "mlx"})
-
-
-def step_times(state: Run, batches: list[Any]) -> None:
-    """Median seconds of a step: plain and fake-quantized, compiled and not, on one batch shape."""
-    if not state.wants("step times"):
-        return
-    ids, weights = batches[0]
-    batch = TrainingBatch(mx.array(ids), mx.array(weights))
-    grids = grids_of(state.model, _qat_config(2, 1, 1e-6), mx.bfloat16)
-    kinds = {
-        "plain, compiled": (None, True),
-        "fake-quantized, compiled": (grids, True),
-        "plain, uncompiled": (None, False),
-        "fake-quantized, uncompiled": (grids, False),
-    }
-    steppers = {name: _Stepper(state.model, batch, *kind) for name, kind in kinds.items()}
-    times: dict[str, list[float]] = {name: [] for name in kinds}
-    for stepper in steppers.values():
-        stepper.step()
-        stepper.step()
-    for _ in range(_TIMED_STEPS):  # in turn, so that a busy moment meets all alike
-        for name, stepper in steppers.items():
-            times[name].append(stepper.step())
-    figures = {name: statistics.median(found) for name, found in times.items()}
-    figures["fake-quantized / plain, compiled"] = (
-        figures["fake-quantized, compiled"] / figures["plain, compiled"]
-    )
-    figures["uncompiled / compiled, fake-quantized"] = (
-        figures["fake-quantized, uncompiled"] / figures["fake-quantized, compiled"]
-    )
-    state.note("step times", f"{ids.shape[0]} rows of {ids.shape[1]}", figures)
-    for name, value in figures.items():
-        state.report(f"step: {name}: {value:.4f}")
-
-
-class _Stepper:
-    """Takes and times steps of one kind."""
-
-    def __init__(
-        self,
-        model: Any,
-        batch: TrainingBatch,
-        grids: Grids | None,
-        is_compiled: bool,
-        loss: Any = None,
-    ) -> None:
-        weights = FullWeights(dict(arrays(model)))
-        self._trained = weights.start() | (grids.start() if grids else {})
-        optimizer = optim.AdamW(1e-6)
-        optimizer.init(self._trained)
-        self._batch = batch
-        self._step = TrainingStep(
-            twin_of(model),
-            lambda trained: grids.round(weights.exact(trained), trained) if grids else trained,
-            loss or next_token_loss, optimizer,
-            compute=compute_type(), is_compiled=is_compiled,
-        )  # fmt: skip
-
-    def step(self, batch: TrainingBatch | None = None) -> float:
-        """Seconds of one step."""
-        began = time.perf_counter()
-        self._trained, loss = self._step(self._trained, batch or self._batch)
-        mx.eval(self._trained, self._step.optimizer.state, loss)
-        return time.perf_counter() - began
 
 
 def _qat_config(bits: int, steps: int, rate: float, start: Any = "weights") -> Any:

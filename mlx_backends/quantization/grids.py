@@ -28,6 +28,8 @@ _SET_WEIGHTS = 2**24
 Grid = Callable[[slice, mx.array], tuple[mx.array, mx.array]]
 # Weights whose grids are searched at once: a dozen arrays of so many are held meanwhile.
 _SLICE_WEIGHTS = 2**20
+# Up to so many weights, a search is one evaluation: waiting after each width would take longer.
+_SMALL_SEARCH = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +314,8 @@ def best_grid(
         is_better = error < least
         least = mx.where(is_better, error, least)
         scale, bias = mx.where(is_better, step, scale), mx.where(is_better, first, bias)
-        mx.eval(least, scale, bias)
+        if groups.size > _SMALL_SEARCH:
+            mx.eval(least, scale, bias)
     return scale, bias
 
 

@@ -216,8 +216,22 @@ class TestExp:
         found = np.array(exp_of_difference(x, mx.array(0.0)))
         np.testing.assert_allclose(found, [1.0, 1.0, 0.0, 0.0, 0.0], atol=1.2e-38, rtol=0)
 
-    def test_nan_stays_nan(self):
-        assert mx.isnan(exp_of_difference(mx.array([mx.nan, 0.0]), mx.array(0.0)))[0].item()
+    @pytest.mark.parametrize("length", [1, 7, 64, 1_000])
+    def test_what_is_too_large_is_large(self, length):
+        for x in (88.72, 88.73, 89.0, 100.0, 200.0, 1e9, 1e30, mx.inf):
+            found = np.array(exp_of_difference(mx.full((length, 3), x), mx.zeros((length, 1))))
+            assert np.isfinite(found).all()
+            assert (found > 3.3e38).all(), x
+
+    @pytest.mark.parametrize("length", [1, 7, 64, 1_000])
+    def test_nan_stays_nan_where_it_is(self, length):
+        x = np.linspace(-90, 90, 3 * length, dtype=np.float32).reshape(length, 3)
+        x[::2, 1] = np.nan
+        found = np.array(exp_of_difference(mx.array(x), mx.zeros((length, 1))))
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(x))
+        offset = np.where(np.arange(length) % 3, 0, np.nan).astype(np.float32)[:, None]
+        found = np.array(exp_of_difference(mx.array(x), mx.array(offset)))
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(x - offset))
 
     def test_broadcasts(self):
         x, offset = mx.random.normal((3, 5, 7)), mx.random.normal((3, 5, 1))

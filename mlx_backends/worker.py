@@ -21,7 +21,9 @@ from mlx_backends.errors import EngineClosedError, ForkedProcessError
 from mlx_backends.memory_budget import MemoryBudget
 
 T = TypeVar("T")
-_JOIN_TIMEOUT_S = 30.0
+# A job may have MLX compile several kernels of 45 seconds, and an interpreter that ends under a
+# thread which computes crashes.
+_END_TIMEOUT_S = 300.0
 
 
 def _nothing() -> None:
@@ -50,6 +52,8 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._closed = False
+        self._is_exiting = False
+        self._has_ended = threading.Event()
         self.memory = MemoryBudget()  # touched on the thread only
 
     def post(self, job: Callable[[], None], on_drop: Callable[[], object] = _nothing) -> None:
@@ -119,15 +123,28 @@ class Worker:
             thread = self._thread
             self._jobs.put(None)
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_JOIN_TIMEOUT_S)
-        atexit.unregister(self.close)
+            thread.join(_END_TIMEOUT_S)
+        atexit.unregister(self._close_at_exit)
+
+    def _close_at_exit(self) -> None:
+        """As ``close``, but the thread only stops, and ends with the process.
+
+        A thread that has been joined may still be running the destructors of what MLX keeps for
+        it, beside those that the exiting process runs of what they rest on.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._is_exiting = self._closed = True
+            self._jobs.put(None)
+        self._has_ended.wait(_END_TIMEOUT_S)
 
     def _start(self) -> None:
         # A daemon, because the interpreter joins other threads before it calls atexit handlers,
         # and this thread ends in one.
         self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
         self._thread.start()
-        atexit.register(self.close)
+        atexit.register(self._close_at_exit)
 
     def _main(self) -> None:
         while not self._closed:
@@ -138,6 +155,9 @@ class Worker:
             del job  # it may hold the last reference to a model
         self._drop_waiting_jobs()
         _clear_streams()
+        self._has_ended.set()
+        if self._is_exiting:
+            threading.Event().wait()
 
     def _drop_waiting_jobs(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -169,9 +189,12 @@ def _replace_lock_after_fork() -> None:
 
 
 def _clear_streams() -> None:
+    """Wait for what was started on any device, and free what MLX keeps for this thread."""
     import mlx.core as mx
 
-    mx.synchronize()
+    for device in (mx.Device(mx.cpu), mx.Device(mx.gpu)):
+        if mx.is_available(device):
+            mx.synchronize(mx.default_stream(device))
     mx.clear_streams()
 
 

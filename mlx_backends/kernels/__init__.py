@@ -1,4 +1,4 @@
-"""Kernels: paged attention, sparse products, and Metal functions of the caller's own.
+"""Kernels: paged attention, sparse and quantized products, and Metal functions of the caller's own.
 
 Each has one body for Metal, CUDA and a host emulator.
 Bodies of this package's own kernels are in ``source/``, in the common subset of the Metal shading
@@ -7,6 +7,7 @@ they compute. ``shaders`` takes whole kernel functions as Metal's users write th
 """
 
 from mlx_backends.kernels.emulator import EmulationError
+from mlx_backends.kernels.few_rows_matmul import few_rows_matmul
 from mlx_backends.kernels.host import Host, emulated, host
 from mlx_backends.kernels.kv_append import kv_append
 from mlx_backends.kernels.kv_gather import kv_gather
@@ -36,6 +37,7 @@ __all__ = [
     "compile_shader",
     "csr_matmul",
     "emulated",
+    "few_rows_matmul",
     "host",
     "kv_append",
     "kv_gather",

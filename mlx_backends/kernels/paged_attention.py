@@ -63,8 +63,8 @@ def paged_attention(
         tuning: Layout of the launch; None is chosen.
 
     Returns:
-        ``(batch, num_heads, length, head_dim)`` in q's type; with ``return_lse`` also
-        ``(batch, num_heads, length)`` float32.
+        ``(batch, num_heads, length, head_dim)`` in q's type, the heads of a token side by side in
+        memory; with ``return_lse`` also ``(batch, num_heads, length)`` float32.
 
     Raises:
         ConfigError: The arrays do not fit together.
@@ -177,7 +177,9 @@ def _attend(
         SINKS=options.sinks is not None,
         LOG_SUM_EXP=options.return_lse,
     )
-    results = {"out": (q.shape, q.dtype)}
+    # A token's heads lie side by side; of one token they do anyway, and nothing need be transposed.
+    out_shape = q.shape if queries == 1 else (batch, queries, num_heads, head_dim)
+    results = {"out": (out_shape, q.dtype)}
     if options.return_lse:
         results["log_sum_exp"] = (q.shape[:3], mx.float32)
     written = results if splits == 1 else _partials(q.shape, splits)
@@ -213,9 +215,11 @@ def _attend(
         output_shapes=[shape for shape, _ in written.values()],
         output_dtypes=[dtype for _, dtype in written.values()],
     )
-    if splits == 1:
-        return outputs
-    return _reduce(outputs[:2], softmax, common, results) + outputs[2:]
+    if splits > 1:
+        outputs = _reduce(outputs[:2], softmax, common, results) + outputs[2:]
+    if queries > 1:
+        outputs[0] = outputs[0].swapaxes(1, 2)
+    return outputs
 
 
 def _layout(

@@ -71,7 +71,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=[*CASES, "sparse"], ids=str)
+@pytest.fixture(params=[*CASES, "sparse", "few rows"], ids=str)
 def launches(request, problem, monkeypatch):
     """Kernels that a call launches, with the inputs and types of each launch."""
     seen = []
@@ -82,8 +82,8 @@ def launches(request, problem, monkeypatch):
         return [mx.zeros(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
 
     monkeypatch.setattr(kernel.Kernel, "launch", launch)
-    if request.param == "sparse":
-        multiply_sparse()
+    if request.param in PRODUCTS:
+        PRODUCTS[request.param]()
         return seen
     case = problem(**{"lengths": (1, 1_000)} | CASES[request.param])
     case.attend(return_lse=True)
@@ -113,6 +113,15 @@ def multiply_sparse() -> None:
     kernels.two_four_matmul(mx.zeros((9, 64), mx.bfloat16), mx.zeros((9, 8), mx.uint16), x)
 
 
+def multiply_few_rows() -> None:
+    for dtype in (mx.bfloat16, mx.float16, mx.float32):
+        packed = mx.quantize(mx.zeros((16, 128), dtype), group_size=64, bits=4)
+        kernels.few_rows_matmul(mx.zeros((9, 128), dtype), *packed)
+
+
+PRODUCTS = {"sparse": multiply_sparse, "few rows": multiply_few_rows}
+
+
 def test_cuda_compiles(launches):
     for built, inputs, sizes in launches:
         text = cuda_source(built, [array.dtype for array in inputs], sizes["output_dtypes"])
@@ -122,7 +131,7 @@ def test_cuda_compiles(launches):
 def test_cuda_check_finds_a_mistake(launches):
     built, inputs, sizes = launches[0]
     text = cuda_source(built, [array.dtype for array in inputs], sizes["output_dtypes"])
-    name = "lane" if built.name == "csr_vector" else "split"
+    name = {"csr_vector": "lane", "few_rows_matmul": "lane"}.get(built.name, "split")
     assert "undefined" in nvrtc_log(text.replace(f"int {name} =", "int another ="))
 
 
@@ -137,6 +146,8 @@ def test_metal_check_finds_a_mixed_address_space(launches):
     wrong, place = "const float* p = settings;", "float query_scale ="
     if built.name == "csr_vector":
         wrong, place = "const half* p = values;", "const int num_columns ="
+    if built.name == "few_rows_matmul":
+        wrong, place = "const uint* p = weight;", "const int num_outputs ="
     mixed = text.replace(place, f"{wrong} {place}")
     assert clang_errors(mixed)
 

@@ -247,7 +247,9 @@ for (int item = thread_index_in_threadgroup; item < ROWS * HEAD_DIM; item += THR
   total = total * weight + fast_exp2(sink - with_sink);
   highest = with_sink;
 #endif
-  out[row * HEAD_DIM + dim] = Element(total > 0.0f ? sum / total : 0.0f);
+  // The heads of a token lie together, as the next layer reads them.
+  const Index token = Index(sequence) * queries + (first_row + r) % queries;
+  out[(token * q_shape[1] + head) * HEAD_DIM + dim] = Element(total > 0.0f ? sum / total : 0.0f);
 #if LOG_SUM_EXP
   if (dim == 0) log_sum_exp[row] = (highest + log2(total)) * LN_2;
 #endif

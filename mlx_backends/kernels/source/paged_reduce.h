@@ -28,7 +28,11 @@ for (int s = 0; s < num_splits; s++) {
   total += partial_states[part * 2 + 1] * weight;
   if (dim < HEAD_DIM) sum += partial_sums[part * HEAD_DIM + dim] * weight;
 }
-if (dim < HEAD_DIM) out[row * HEAD_DIM + dim] = Element(total > 0.0f ? sum / total : 0.0f);
+// The heads of a token lie together, as the next layer reads them.
+const Index token = Index(sequence) * queries + threadgroup_position_in_grid.y % queries;
+if (dim < HEAD_DIM) {
+  out[(token * partial_sums_shape[1] + head) * HEAD_DIM + dim] = Element(total > 0.0f ? sum / total : 0.0f);
+}
 #if LOG_SUM_EXP
 if (dim == 0) log_sum_exp[row] = (highest + log2(total)) * LN_2;
 #endif

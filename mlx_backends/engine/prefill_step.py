@@ -1,7 +1,7 @@
 """The compiled pass over a prompt: the short end of one that was seen before, or a whole new one.
 
 Its host time is what a caller waits for. So passes of few shapes are traced once each, as the
-decode step is: some short chunks in 16 or 64 rows, and one new prompt in a segment of attention.
+decode step is: some short chunks in 16, 32 or 64 rows, and one new prompt in one segment.
 """
 
 import time
@@ -27,7 +27,7 @@ from mlx_backends.kernels import MAX_QUERIES
 from mlx_backends.models.paging import PagingPlan
 
 # Groups of eight tokens.
-_SIZES = (2, 8)
+_SIZES = (2, 4, 8)
 
 
 class PrefillStep:

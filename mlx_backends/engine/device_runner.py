@@ -149,8 +149,8 @@ class DeviceRunner:
         if self._prefill_step.can_run(packing):
             return self._prefill_step.run(packing, token_ids, rows)
         last = mx.array(rows, dtype=mx.int32)
-        caches = self._plan.caches(packing.forward_pass(self._access), last)
-        logits = self._model(packing.tokens(token_ids), cache=caches)
+        tokens, forward_pass = packing.forward_pass(self._access, token_ids)
+        logits = self._model(tokens, cache=self._plan.caches(forward_pass, last))
         # A model whose body is not known gives those of every row.
         return logits[last, -1] if len(logits) > len(last) else logits[:, -1]
 

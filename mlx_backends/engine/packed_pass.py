@@ -262,13 +262,6 @@ class Packing:
         return len(self._context_lens)
 
     @property
-    def groups(self) -> Groups | None:
-        """As in ``PackedPass``."""
-        if not self.num_groups:
-            return None
-        return Groups(mx.array(self._block_tables), mx.array(self._context_lens))
-
-    @property
     def is_one_new_segment(self) -> bool:
         """Whether the pass is one prompt from its start, in a segment of one of few lengths."""
         if self.num_groups or len(self.segments) != 1:
@@ -288,35 +281,40 @@ class Packing:
         self._context_lens = np.pad(self._context_lens, (0, missing), constant_values=lens)
         self.num_rows = num_groups * MAX_QUERIES
 
-    def tokens(self, token_ids: Seq[Seq[int]]) -> mx.array:
-        """The pass's input, from all tokens of each sequence. Shapes: returns (T, 1) int32."""
-        tokens = np.zeros((self.num_rows, 1), np.int32)
-        for index, span in enumerate(self._spans):
-            tokens[self._rows(index), 0] = token_ids[index][span.start : span.stop]
-        return mx.array(tokens)
-
     @property
-    def offset(self) -> mx.array:
-        """As in ``PackedPass``."""
-        offset = np.zeros(self.num_rows, np.int32)
+    def width(self) -> int:
+        """Columns of the groups' block tables."""
+        return self._block_tables.shape[1]
+
+    def rows(self, token_ids: Seq[Seq[int]]) -> list[np.ndarray]:
+        """Each row's token, position, and slot or -1, from all tokens of each sequence.
+
+        Shapes: returns three times (T,) int32.
+        """
+        tokens, offset = (np.zeros(self.num_rows, np.int32) for _ in range(2))
+        slots = np.full(self.num_rows, -1, np.int32)
         for index, span in enumerate(self._spans):
-            offset[self._rows(index)] = np.arange(span.start, span.stop)
-        return mx.array(offset)
+            first = self._first_rows[index]
+            rows = slice(first, first + span.stop - span.start)
+            tokens[rows] = token_ids[index][span.start : span.stop]
+            offset[rows] = np.arange(span.start, span.stop)
+            slots[rows] = _slots(span, self._pool.block_size)
+        return [tokens, offset, slots]
 
-    @property
-    def slots(self) -> mx.array:
-        """As in ``PackedPass``."""
-        slots = np.full((self.num_rows, 1), -1, np.int32)
-        for index, span in enumerate(self._spans):
-            slots[self._rows(index), 0] = _slots(span, self._pool.block_size)
-        return mx.array(slots)
+    def tables(self) -> list[np.ndarray]:
+        """Block tables, row by row, and context lengths of the groups."""
+        return [self._block_tables.reshape(-1), self._context_lens]
 
-    def forward_pass(self, access: PoolAccess) -> PackedPass:
-        return PackedPass(access, self.offset, self.slots, self.groups, self.segments, LayerPace())
-
-    def _rows(self, index: int) -> slice:
-        first, span = self._first_rows[index], self._spans[index]
-        return slice(first, first + span.stop - span.start)
+    def forward_pass(
+        self, access: PoolAccess, token_ids: Seq[Seq[int]]
+    ) -> tuple[mx.array, PackedPass]:
+        """The model's input (T, 1) and the pass for it."""
+        tokens, offset, slots = map(mx.array, self.rows(token_ids))
+        groups = None
+        if self.num_groups:
+            groups = Groups(mx.array(self._block_tables), mx.array(self._context_lens))
+        packed = PackedPass(access, offset, slots[:, None], groups, self.segments, LayerPace())
+        return tokens[:, None], packed
 
     def _make_groups(self, spans: Seq[Span]) -> tuple[np.ndarray, np.ndarray]:
         """A row for every eight tokens. Shapes: returns (G, W) and (G,), as in ``Groups``."""

@@ -4,13 +4,16 @@ Its host time is what a caller waits for. So passes of few shapes are traced onc
 decode step is: some short chunks in 16, 32 or 64 rows, and one new prompt in one segment.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.engine.packed_pass import (
@@ -30,6 +33,36 @@ from mlx_backends.models.paging import PagingPlan
 _SIZES = (2, 4, 8)
 
 
+class _Layout(NamedTuple):
+    """The sizes that a pass is traced for.
+
+    Attributes:
+        num_rows: Tokens, padding included.
+        num_logits: Rows whose logits are wanted, padding included.
+        num_groups: As in ``Packing``; 0 where the rows are one new prompt.
+        width: Columns of the groups' block tables.
+    """
+
+    num_rows: int
+    num_logits: int
+    num_groups: int
+    width: int
+
+    def parts(self, values: mx.array) -> list[mx.array]:
+        """Tokens, offset, slots, last rows, block tables and context lengths, from one vector."""
+        rows, groups = self.num_rows, self.num_groups
+        shapes = (
+            *((rows, 1), (rows,), (rows, 1), (self.num_logits,)),
+            *((groups, self.width), (groups,)),
+        )
+        parts, start = [], 0
+        for shape in shapes:
+            stop = start + math.prod(shape)
+            parts.append(values[start:stop].reshape(shape))
+            start = stop
+        return parts
+
+
 class PrefillStep:
     """Runs the passes of one model that have such a shape.
 
@@ -41,8 +74,7 @@ class PrefillStep:
         self._model = model
         self._plan = plan
         self._access = access
-        self._compiled: Callable[..., Any] = mx.compile(self._run)
-        self._seen: set[tuple[int, ...]] = set()
+        self._compiled: dict[_Layout, Callable[..., Any]] = {}
         self.compile_s = 0.0
 
     @staticmethod
@@ -55,23 +87,18 @@ class PrefillStep:
     def run(self, packing: Packing, token_ids: Seq[Seq[int]], rows: Seq[int]) -> mx.array:
         """Logits of some rows, at least one, lazily. Shapes: returns (n, V)."""
         packing.fill_up(next((n for n in _SIZES if n >= packing.num_groups), 0))
-        groups = packing.groups
-        tables = [] if groups is None else [groups.block_tables, groups.context_lens]
         num_logits = 1 if len(rows) == 1 else packing.num_groups
-        last = mx.array([*rows, *[0] * (num_logits - len(rows))], dtype=mx.int32)
-        started = time.perf_counter()
-        logits, state = self._compiled(
-            packing.tokens(token_ids),
-            packing.offset,
-            packing.slots,
-            tables,
-            last,
-            self._access.state,
-        )
+        last = np.zeros(num_logits, np.int32)
+        last[: len(rows)] = rows
+        layout = _Layout(packing.num_rows, num_logits, packing.num_groups, packing.width)
+        # One array: each has a cost of its own until a GPU can read it.
+        values = mx.array(np.concatenate([*packing.rows(token_ids), last, *packing.tables()]))
+        started, is_new = time.perf_counter(), layout not in self._compiled
+        if is_new:
+            self._compiled[layout] = mx.compile(partial(self._run, layout))
+        logits, state = self._compiled[layout](values, self._access.state)
         self._access.restore(state)
-        shape = (packing.num_rows, num_logits, *(tables[0].shape if tables else ()))
-        if shape not in self._seen:
-            self._seen.add(shape)
+        if is_new:
             mx.eval(logits, state)  # MLX compiles kernels when they first run
             self.compile_s += time.perf_counter() - started
         return logits[: len(rows)]
@@ -94,17 +121,12 @@ class PrefillStep:
                 yield self.run(packing, token_ids, packing.last_rows[:rows])
 
     def _run(
-        self,
-        tokens: mx.array,
-        offset: mx.array,
-        slots: mx.array,
-        tables: list[mx.array],
-        last: mx.array,
-        state: list[mx.array],
+        self, layout: _Layout, values: mx.array, state: list[mx.array]
     ) -> tuple[mx.array, list[mx.array]]:
         self._access.restore(state)
-        groups = Groups(*tables) if tables else None
-        segments = () if tables else (Segment.of_all(len(tokens)),)
+        tokens, offset, slots, last, *tables = layout.parts(values)
+        groups = Groups(*tables) if layout.num_groups else None
+        segments = () if groups else (Segment.of_all(layout.num_rows),)
         forward_pass = PackedPass(self._access, offset, slots, groups, segments)
         logits = self._model(tokens, cache=self._plan.caches(forward_pass, last))
         # A model whose body is not known gives those of every row.

@@ -57,7 +57,7 @@ def conversation(access, pool, **options):
     # A short chunk and a long one in one pass, the long one off its grid.
     spans = [Span(TABLES[1], 3, 6), Span(TABLES[0], 1, 11)]
     packing = Packing(pool, spans, tile=2, max_short=5)
-    packed = packing.forward_pass(access)
+    _, packed = packing.forward_pass(access, [range(span.stop) for span in spans])
     new = rows(7, packing.num_rows, 1)
     outputs.append(
         packed.attend(0, *new, scale=0.25, **options)[mx.array([0, 1, 2, *range(8, 18)])]

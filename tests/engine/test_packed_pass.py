@@ -64,7 +64,8 @@ def test_a_chunk_does_not_notice_its_company(tile, max_short, options, count):
     for array, of_chunks in zip(packed_rows, zip(*new_rows, strict=True), strict=True):
         for place, rows in zip(places, of_chunks, strict=True):
             array[place.start : place.stop] = rows.transpose(2, 1, 0, 3)
-    out = packing.forward_pass(access).attend(0, *packed_rows, scale=0.25, **options)
+    _, forward_pass = packing.forward_pass(access, [range(n + k) for n, k in chunks])
+    out = forward_pass.attend(0, *packed_rows, scale=0.25, **options)
     assert out.shape == (packing.num_rows, HEADS, 1, WIDTH)
     for place, alone in zip(places, expected, strict=True):
         got = out[place.start : place.stop].transpose(2, 1, 0, 3)
@@ -77,12 +78,13 @@ def test_rows_know_their_positions_tokens_and_slots():
     packing = Packing(pool, spans, tile=8, max_short=4)
     assert packing.last_rows == [16, 1]
     # Two tokens in a group of eight, then nine in two tiles.
-    assert packing.offset.tolist() == [1, 2, *[0] * 6, *range(2, 11), *[0] * 7]
+    rows = packing.rows([range(100, 120), range(200, 210)])
+    tokens, offset, slots = (array.tolist() for array in rows)
+    assert offset == [1, 2, *[0] * 6, *range(2, 11), *[0] * 7]
     expected = [21, 22, *[-1] * 6, 14, 15, 4, 5, 6, 7, 28, 29, 30, *[-1] * 7]
-    assert packing.slots.tolist() == [[slot] for slot in expected]
-    tokens = packing.tokens([list(range(100, 120)), list(range(200, 210))])
-    assert tokens.tolist()[:2] == [[201], [202]]
-    assert tokens.tolist()[8:17] == [[t] for t in range(102, 111)]
+    assert slots == expected
+    assert tokens[:2] == [201, 202]
+    assert tokens[8:17] == list(range(102, 111))
 
 
 def test_attention_sees_few_lengths():

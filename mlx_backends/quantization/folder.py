@@ -14,6 +14,7 @@ from mlx_backends.models.loader import read_model
 from mlx_backends.models.source import model_folder
 from mlx_backends.new_folder import new_folder
 from mlx_backends.quantization import ptq
+from mlx_backends.quantization.block_runs import compute_type
 from mlx_backends.quantization.calibration import token_rows
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.layers import arrays, describe
@@ -55,8 +56,8 @@ def quantize_model(
     """Quantize a model folder into a new one.
 
     Without data, one tensor is read and written after the other: memory stays near the size of one
-    shard of the result. AWQ and GPTQ hold one block of the model unpacked. The other methods run
-    the model, and hold it whole, in float32 on a CPU.
+    shard of the result. Calibration goes block by block. ``qat`` holds the model whole, with what
+    training adds.
 
     Args:
         source: Folder, Hub id or ``bundled``.
@@ -114,10 +115,8 @@ def _quantized(
     ptq.unpack(model)
     num_weights = sum(array.size for _, array in arrays(model))
     stored = _stored_type(model)
-    # Forward passes are fastest in float32 on a CPU; block by block, each is cast by itself.
-    runs_whole = config.needs_data and config.algorithm not in ("awq", "gptq")
-    is_cpu = mx.default_device() == mx.Device(mx.cpu)
-    _cast(model, mx.float32 if runs_whole and is_cpu else stored)
+    # Training holds the model whole; all else casts a block by itself, where it runs one.
+    _cast(model, compute_type(stored) if config.method == "qat" else stored)
     config = _with_token_ids(config, folder)
     settings |= apply(
         model,

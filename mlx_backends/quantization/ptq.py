@@ -1,6 +1,6 @@
 """Post-training quantization of weights, in place, into mlx-lm's format.
 
-Round to nearest is MLX's own; the sensitivities of ``mixed`` are mlx-lm's.
+Round to nearest is MLX's own.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ from mlx.utils import tree_unflatten
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import packed_layer, round_to_best_grid
 from mlx_backends.quantization.layers import Layers, arrays, bits_of, leaves, quantizable
+from mlx_backends.quantization.sensitivity import sensitivities
 
-_SENSITIVITY_BATCH = 4
 _SCALE_BITS = 32  # a scale and a bias of 16 bits each
 
 
@@ -61,18 +61,10 @@ def mixed(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[
         config: Bits, groups and the budget.
 
     Returns:
-        Sensitivity of each layer: the gain in KL divergence from more bits, to first order, for
-        each million weights.
+        Sensitivity of each layer, as of ``sensitivities``.
     """
-    from mlx_lm.quant.dynamic_quant import estimate_sensitivities
-
     chosen = quantizable(model, config)
-    high, group = config.bits_of_sensitive, config.group
-    found = dict(
-        estimate_sensitivities(
-            model, rows, config.bits, group, high, group, batch_size=_SENSITIVITY_BATCH
-        )
-    )
+    found = sensitivities(model, rows, config)
     pack(model, _widths(chosen, found, _size(model), config), config)
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlx_backends.errors import QuantizationError
 from mlx_backends.models.rounded_inputs import RoundedInput, install, uninstall
+from mlx_backends.quantization.block_runs import run_blocks
 from mlx_backends.quantization.config import Observer
 
 _LEVELS = 127
@@ -27,7 +28,8 @@ class _Watched(RoundedInput):
     def round_input(self, x: mx.array) -> mx.array:
         rows = mx.abs(x.astype(mx.float32)).reshape(-1, x.shape[-1])
         step = -(-rows.size // _SAMPLES)
-        self.__dict__.setdefault("seen", []).append((rows.max(axis=0), rows.reshape(-1)[::step]))
+        sample = mx.contiguous(rows.reshape(-1)[::step])  # a view would keep all rows
+        self.__dict__.setdefault("seen", []).append((rows.max(axis=0), sample))
         return x
 
 
@@ -68,8 +70,7 @@ def _watch(model: nn.Module, batches: Sequence[mx.array]) -> dict[str, Notes]:
     }
     try:
         for batch in batches:
-            outputs = model(batch)
-            mx.eval(outputs, [layer.__dict__.get("seen") for layer in watched.values()])
+            run_blocks(model, batch, lambda: [x.__dict__.get("seen") for x in watched.values()])
         seen = {name: layer.__dict__.pop("seen", []) for name, layer in watched.items()}
     finally:
         uninstall(model)

@@ -40,7 +40,7 @@ def smooth(model: Any, peaks: Peaks) -> bool:
             if known:
                 factors = _factors(known[0], [layer.weight for layer in layers])
                 apply_scale(submodule_from_key(block, rule.prev), layers, factors)
-    mx.eval(model.parameters())
+        mx.eval(block.parameters())
     return True
 
 

@@ -9,7 +9,8 @@ from mlx_backends import QuantizationConfig
 from mlx_backends.errors import QuantizationError
 from mlx_backends.quantization import quantize
 from mlx_backends.quantization.awq import awq
-from mlx_backends.quantization.blocks import input_moments, visit_blocks
+from mlx_backends.quantization.block_runs import visit_blocks
+from mlx_backends.quantization.blocks import input_moments
 from mlx_backends.quantization.gptq import round_columns
 from mlx_backends.quantization.grids import best_grid, round_alone, round_to_best_grid
 from mlx_backends.quantization.layers import leaves

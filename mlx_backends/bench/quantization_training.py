@@ -46,8 +46,10 @@ _STEP_TOKENS = 1_000_000  # to find a full batch in, where steps alone are timed
 
 def training_tokens(options: Options) -> int:
     """Training data that the rows asked for take; 0 if there is no such row."""
-    if any(options.asks(name) for name in (*_TRAINED, *_CONTROL)):
-        return int(options.training_seconds * _TOKENS_A_SECOND)
+    trained = [name for name in (*_TRAINED, *_CONTROL) if options.asks(name)]
+    if trained:
+        share = 0.5 if trained == ["3 bits, QAT"] else 1.0  # it takes half as many steps
+        return int(share * options.training_seconds * _TOKENS_A_SECOND)
     return _STEP_TOKENS if options.asks(STEP_TIMES) or options.asks(STEP_PARTS) else 0
 
 

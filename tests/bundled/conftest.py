@@ -11,6 +11,20 @@ TRAINED = [
     "The log is written to the standard error.",
     "A session is closed when the client leaves.",
 ]
+# Of click (BSD-3-Clause) and markdown-it-py (MIT); questions over them are kept for evaluation.
+WRITTEN = [
+    [
+        "Internal helper to get the default value of the color flag.",
+        "If a value is passed it's returned unchanged, otherwise it's looked up from the current"
+        " context.",
+    ],
+    [
+        "Generates HTML from parsed token stream.",
+        "Each instance has independent copy of rules.",
+        "Those can be rewritten with ease.",
+        "Also, you can add new rules if you create plugin and adds new token types.",
+    ],
+]
 HELD_OUT = [
     "The {0} router stores the matched rules in a table.",
     "A {0} handler returns a response when the request is complete.",
@@ -24,7 +38,7 @@ SOURCES = ("flask", "tornado", "werkzeug", "cmake")
 @pytest.fixture(scope="session")
 def collection(tmp_path_factory):
     """Path of a collection with one trained source and four that are held out whole."""
-    documents = [prose.Document("trained", False, [TRAINED], ["Title"])]
+    documents = [prose.Document("trained", False, [TRAINED, *WRITTEN], ["Title", "", ""])]
     documents += [
         prose.Document(source, True, [[text.format(source) for text in HELD_OUT]], ["Title"])
         for source in SOURCES

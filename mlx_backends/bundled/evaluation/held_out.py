@@ -111,9 +111,10 @@ def assert_prose_differs(collection: Path) -> None:
 
 
 def assert_wordings_differ(phrasings: "Phrasings", asked: frozenset[str]) -> None:
-    """No written question of the training's documentation is one of the evaluation."""
+    """No question that was written for the training is one of the evaluation."""
     subjects = wordings.subjects(held_out=False)
     written = [text for item in (*subjects.statements, *subjects.settings) for text in item.asks]
+    written += [item.question for found in prose.written_questions().values() for item in found]
     for text in written:
         filled = re.sub(r"\{\w+\}", "x", text)
         if found := phrasings.find(filled if filled.endswith("?") else f"{filled}?"):

@@ -14,10 +14,13 @@ class HeldOutProse:
     Attributes:
         all: Every held-out document, also pages of sources that training reads others of.
         by_source: The sources of which training reads nothing.
+        written: Pages of the training side, with paragraphs that it never reads and the questions
+            written over these.
     """
 
     all: Corpus
     by_source: dict[str, Corpus]
+    written: Corpus
 
     @classmethod
     def load(cls, path: Path) -> "HeldOutProse":
@@ -32,4 +35,5 @@ class HeldOutProse:
         return cls(
             corpus,
             {source: replace(corpus, documents=found) for source, found in by_source.items()},
+            Corpus.load_written(path),
         )

@@ -25,6 +25,7 @@ from mlx_backends.bundled.training.generator import (
     NO_TOOL,
     Context,
     Conversation,
+    Corpus,
     Generator,
     Item,
     answer_text,
@@ -47,7 +48,7 @@ class Row:
         gate: Share of right answers to reach.
         grade: Whether an answer is right.
         families: Families of facts to draw from.
-        is_prose: Asks over each source of real prose that training never saw, in turn.
+        corpora: The real prose to draw from, in turn.
     """
 
     name: str
@@ -55,11 +56,11 @@ class Row:
     gate: float | None = None
     grade: grading.Grade = grading.exact
     families: Sequence[Any] = field(default=tuple(ALL_TRAINED), repr=False)
-    is_prose: bool = False
+    corpora: Callable[[HeldOutProse], list[Corpus]] = field(default=lambda prose: [prose.all])
 
     def draw(self, prose: HeldOutProse, count: int) -> list[Conversation]:
         """Make up to `count` different conversations, the same ones in every run."""
-        corpora = list(prose.by_source.values()) if self.is_prose else [prose.all]
+        corpora = self.corpora(prose)
         seed = zlib.crc32(self.name.encode())
         generators = [
             Generator(seed + index, corpus, held_out=True, families=self.families)
@@ -177,6 +178,20 @@ def _prose(generator: Generator) -> Conversation | None:
     return _ask(context, [item]) if item else None
 
 
+def _written(generator: Generator) -> Conversation | None:
+    context = generator.written_context()
+    item = _first(context.items)
+    return _ask(context, [item]) if item else None
+
+
+def _each_source(prose: HeldOutProse) -> list[Corpus]:
+    return list(prose.by_source.values())
+
+
+def _written_pages(prose: HeldOutProse) -> list[Corpus]:
+    return [prose.written]
+
+
 def _copy(generator: Generator) -> Conversation:
     return generator.repeat()
 
@@ -235,6 +250,7 @@ LM_ROWS: list[Row] = [
     Row(TOOL_CALL, _tool_call, 0.90, grading.same_call),
     Row("no tool fits", _no_tool),
     Row("answer from a tool's result", _tool_result),
-    Row("real prose, sources never seen", _prose, 0.60, is_prose=True),
+    Row("real prose, sources never seen", _prose, 0.60, corpora=_each_source),
+    Row("written questions, paragraphs never seen", _written, corpora=_written_pages),
     Row("verbatim copy", _copy),
 ]

@@ -18,6 +18,9 @@ QUESTION_LENGTH = 48
 LENGTH_WEIGHTS = {64: 0.3, 160: 0.25, 320: 0.39, 512: 0.06}
 # Share of questions that mark no code, as most people write them.
 _UNMARKED = 0.5
+# Shares of documentation's contexts that are real pages, with questions written by hand and by rules.
+_WRITTEN = 0.4
+_REAL = 0.2
 
 
 @dataclass(slots=True)
@@ -130,10 +133,18 @@ def draw_context(generator: Generator, length: int) -> Context:
     if length <= 160:
         return generator.context(rng.randint(4, 12), real=0.8, filler=0.9)
     if length <= 320 and rng.random() < 0.7:
-        return _unmarked(generator, generator.documentation_context(real=rng.random() < 0.4))
+        return _unmarked(generator, _documentation(generator))
     if rng.random() < 0.4:
         return generator.prose_context(rng.randint(4, 8))
     return generator.long_context()
+
+
+def _documentation(generator: Generator) -> Context:
+    """Make a context of chunks of one page: asked by hand, by rules, or an invented page."""
+    draw = generator.rng.random()
+    if draw < _WRITTEN and generator.has_written:
+        return generator.written_context()
+    return generator.documentation_context(real=draw < _WRITTEN + _REAL)
 
 
 def _unmarked(generator: Generator, context: Context) -> Context:

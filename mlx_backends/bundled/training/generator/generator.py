@@ -75,6 +75,15 @@ class Generator:
         """Make a context of chunks of one page, a real one or an invented project's."""
         return self._documentation.of_real() if real else self._documentation.of_invented()
 
+    @property
+    def has_written(self) -> bool:
+        """Whether the corpus has questions that were written by hand."""
+        return self._documentation.has_written
+
+    def written_context(self) -> Context:
+        """Make a context of chunks of a real page, with questions that were written by hand."""
+        return self._documentation.of_written()
+
     def long_context(self) -> Context:
         """Make up to 12 long passages, 1,000 to 3,000 tokens in all."""
         return self._contexts.long()
@@ -116,12 +125,18 @@ class Generator:
         elif draw < 0.26 and self.level > 0.2:
             context = self.long_context()
         elif draw < 0.68 and self.level > 0.1:
-            context = self.documentation_context(real=rng.random() < 0.24)
+            context = self._any_documentation()
         else:
             context = self.context(self._fact_count())
         if not context.items:
             return self.small_talk()
         return self.grounded(context)
+
+    def _any_documentation(self) -> Context:
+        draw = self.rng.random()
+        if draw < 0.24 and self.has_written:
+            return self.written_context()
+        return self.documentation_context(real=draw < 0.44)
 
     def page(self) -> str:
         """Take real prose to read on from, up to about 1,000 tokens."""

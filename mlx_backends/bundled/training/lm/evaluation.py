@@ -1,6 +1,8 @@
 """Evaluation of the chat model while it trains, on the evaluation side of every split."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +57,11 @@ def _prose(generator: Generator, items: int) -> list[Conversation]:
     return result
 
 
-def _documentation(generator: Generator, items: int, *, real: bool) -> list[Conversation]:
+def _documentation(draw: Callable[[], Context], items: int) -> list[Conversation]:
     """Ask questions over chunks of pages."""
     result: list[Conversation] = []
     while len(result) < items:
-        context = generator.documentation_context(real=real)
+        context = draw()
         found = [item for item in context.items if item.answer is not None]
         result += [_single(context.passages, item) for item in found[:2]]
     return result[:items]
@@ -105,8 +107,11 @@ def evaluation_sets(folder: Path, items: int) -> dict[str, list[str]]:
     contexts = [known.follow_up_context() for _ in range(items // 2)]
     sets["follow_up"] = [_in_order(context) for context in contexts]
     sets["tool"] = [known.tool_conversation() for _ in range(items // 2)]
-    sets["docs_4"] = _documentation(known, items, real=False)
-    sets["docs_manuals_4"] = _documentation(Generator(9, unread, held_out=True), items, real=True)
+    sets["docs_4"] = _documentation(partial(known.documentation_context, real=False), items)
+    manual = Generator(9, unread, held_out=True)
+    sets["docs_manuals_4"] = _documentation(partial(manual.documentation_context, real=True), items)
+    written = Generator(9, Corpus.load_written(folder / "prose.json.gz"), held_out=True)
+    sets["written_4"] = _documentation(written.written_context, items)
     return {name: [item.text() for item in conversations] for name, conversations in sets.items()}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from mlx_backends.bundled.training.families import Fact
 from mlx_backends.bundled.training.generator.documentation.listings import Listings
 from mlx_backends.bundled.training.generator.documentation.references import References
+from mlx_backends.bundled.training.generator.documentation.renaming import Renaming
 from mlx_backends.bundled.training.generator.documentation.sections import SECTIONS
 from mlx_backends.bundled.training.generator.documentation.writer import Ask, Section, Writer
 from mlx_backends.bundled.training.generator.facts import Facts
@@ -22,6 +23,11 @@ from mlx_backends.retrieval.splitter import Splitter
 # Contexts that a page serves.
 _USES = 4
 _MOST_MISSES = 2
+# Share of written questions that are asked of their paragraph amid pages that have nothing to do with
+# it: only there is it certain that nothing answers what the paragraph does not say.
+_ALONE = 0.3
+# Share of pages with written questions whose names are exchanged, so that none is learned by heart.
+_RENAMED = 0.6
 # Share of searched contexts whose passages keep the order of the search, as in use.
 _IN_ORDER = 0.7
 # Characters of a chunk; those of the product are as long as 160 tokens, about 490 characters.
@@ -72,6 +78,12 @@ class Documentation:
         self._references = References(self.rng, passages.corpus, held_out=held_out)
         self._page = _Page()
         self._uses = 0
+        self._written = [
+            (document, index)
+            for document in passages.documents
+            for index, paragraph in enumerate(document)
+            if paragraph[0] in passages.corpus.written
+        ]
 
     def of_invented(self) -> Context:
         """Make a context of an invented project's page; at times a chunk of a real one is among."""
@@ -85,6 +97,57 @@ class Documentation:
     def of_real(self) -> Context:
         """Make a context of a real page."""
         return self._context(self._real_page(), [])
+
+    def of_written(self) -> Context:
+        """Make a context of a real page with questions that were written by hand."""
+        document, index = self.rng.choice(self._written)
+        if self.rng.random() < _ALONE:
+            return self._alone(document[index])
+        start = max(0, index - self.rng.randint(0, 5))
+        page = self._written_page(document[start : index + self.rng.randint(2, 6)])
+        return self._context(page, [])
+
+    @property
+    def has_written(self) -> bool:
+        """Whether any paragraph has questions that were written by hand."""
+        return bool(self._written)
+
+    def _written_page(self, paragraphs: list[list[str]]) -> _Page:
+        """Write real paragraphs as a page, with what they answer."""
+        rng, corpus = self.rng, self._passages.corpus
+        blocks, asks = [], []
+        for paragraph in paragraphs:
+            text = " ".join(paragraph)
+            blocks += [*self._heading(paragraph), text]
+            asks += [
+                Ask(item.question, item.answer, text)
+                for item in corpus.written.get(paragraph[0], ())
+                if item.answer is not None
+            ]
+        if rng.random() < _RENAMED:
+            blocks, asks = Renaming(self.names).page(blocks, asks)
+        return _Page.of(self._chunks(blocks), asks)
+
+    def _alone(self, paragraph: list[str]) -> Context:
+        """Ask a paragraph amid chunks of other pages all that was written for it."""
+        rng = self.rng
+        page = self._written_page([paragraph])
+        others = self._real_page().chunks[: rng.choice((0, 1, 2, 3, 3, 3, 4, 5))]
+        passages = [*page.chunks, *others]
+        rng.shuffle(passages)
+        items = [
+            Item(ask.question, ask.answer, passages.index(page.chunks[places[0]]), ask.anchor)
+            for ask, places in zip(page.asks, page.places, strict=True)
+            if len(places) == 1
+        ]
+        written = self._passages.corpus.written[paragraph[0]]
+        items += [Item(item.question, None) for item in written if item.answer is None]
+        rng.shuffle(items)
+        return Context(passages, items)
+
+    def _heading(self, paragraph: list[str]) -> list[str]:
+        heading = self._passages.corpus.headings.get(paragraph[0])
+        return [f"{self.rng.choice(('##', '###'))} {heading}"] if heading else []
 
     def _invented_page(self) -> _Page:
         rng = self.rng
@@ -144,9 +207,7 @@ class Documentation:
         start = rng.randrange(len(document))
         blocks, asks = [], []
         for paragraph in document[start : start + rng.randint(4, 12)]:
-            heading = corpus.headings.get(paragraph[0])
-            blocks += [f"{rng.choice(('##', '###'))} {heading}"] if heading else []
-            blocks.append(" ".join(paragraph))
+            blocks += [*self._heading(paragraph), " ".join(paragraph)]
             for sentence in paragraph:
                 found = corpus.questions(sentence)
                 if found:

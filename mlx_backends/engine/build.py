@@ -16,6 +16,7 @@ from mlx_backends.engine.layer_pace import LAYERS_IN_FLIGHT
 from mlx_backends.engine.loop import Loop
 from mlx_backends.engine.memory_plan import MemoryPlan, ModelShape, StepShape, plan_memory
 from mlx_backends.engine.model_files import ModelFiles
+from mlx_backends.engine.packed_pass import TILES_A_SEGMENT
 from mlx_backends.engine.pool_access import KernelAccess
 from mlx_backends.engine.runner import Runner
 from mlx_backends.engine.scheduler import Scheduler
@@ -216,6 +217,7 @@ def _loop(
         max_num_seqs=config.max_num_seqs,
         prefill_chunk_size=config.prefill_chunk_size,
         tile=tile,
+        stretch=TILES_A_SEGMENT * tile if tile > 1 else 1,
     )
     return Loop(scheduler, runner, files.tokenizer, planned_bytes=planned_bytes)
 

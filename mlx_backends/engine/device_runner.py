@@ -17,7 +17,7 @@ from mlx_backends.engine.decode_batch import (
 from mlx_backends.engine.decode_step import DecodeStep
 from mlx_backends.engine.drawing import Drawing, needs_host
 from mlx_backends.engine.launched import Launched
-from mlx_backends.engine.packed_pass import Packing, Span
+from mlx_backends.engine.packed_pass import Packing, Span, later_segments
 from mlx_backends.engine.pool_access import PoolAccess
 from mlx_backends.engine.prefill_step import PrefillStep
 from mlx_backends.engine.runner import RunnerStats
@@ -85,7 +85,7 @@ class DeviceRunner:
 
     def warm_up(self, max_num_seqs: int, context_window: int) -> None:
         """As in ``Runner``; for greedy and for sampled rows, each in its buckets."""
-        max_blocks = -(-context_window // self._pool.block_size)
+        max_blocks = min(-(-context_window // self._pool.block_size), self._pool.num_blocks)
         with use_device(self._device):
             sizes = {batch_bucket(n, self._smallest_batch) for n in range(1, max_num_seqs + 1)}
             for size in sorted(sizes):
@@ -98,6 +98,10 @@ class DeviceRunner:
             for logits in self._prefill_step.warm_up(pool, max_blocks, tile, max_short):
                 for temperature in (0.0, 1.0):
                     mx.eval(scratch_draw(logits, temperature).token_ids)
+            for span in later_segments(pool, max_blocks, tile):
+                packing = Packing(pool, [span], tile, max_short)
+                logits = self._logits(packing, [range(span.stop)], packing.last_rows)
+                mx.eval(logits, self._access.state)
 
     def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
         """As in ``Runner``."""
@@ -146,9 +150,13 @@ class DeviceRunner:
         spans = [Span(c.sequence.block_ids, c.start, c.stop) for c in chunks]
         packing = Packing(self._pool, spans, self._tile, self._max_short)
         rows = [r for r, c in zip(packing.last_rows, chunks, strict=True) if c.is_last] or [0]
+        return self._logits(packing, token_ids, rows)
+
+    def _logits(self, packing: Packing, token_ids: Seq[Seq[int]], rows: Seq[int]) -> mx.array:
+        """Logits of some rows of a pass. Shapes: returns (n, V)."""
         if self._prefill_step.can_run(packing):
             return self._prefill_step.run(packing, token_ids, rows)
-        last = mx.array(rows, dtype=mx.int32)
+        last = mx.array(list(rows), dtype=mx.int32)
         tokens, forward_pass = packing.forward_pass(self._access, token_ids)
         logits = self._model(tokens, cache=self._plan.caches(forward_pass, last))
         # A model whose body is not known gives those of every row.

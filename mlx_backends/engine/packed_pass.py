@@ -341,6 +341,25 @@ def table_width(num_blocks: int) -> int:
     return width
 
 
+def later_segments(pool: KVPool, num_blocks: int, tile: int) -> Iterator[Span]:
+    """A chunk of no sequence for every segment that does not begin its prompt.
+
+    Args:
+        pool: Whose scratch block takes what the chunks store.
+        num_blocks: Blocks of the longest context.
+        tile: As in ``Packing``.
+    """
+    if tile == 1:
+        return
+    grid, context = tile * TILES_A_SEGMENT, num_blocks * pool.block_size
+    for start in range(grid, context, grid):
+        length = tile
+        while length <= grid and start + length // 2 < context:
+            stop = start + length
+            yield Span([pool.scratch_block] * -(-stop // pool.block_size), start, stop)
+            length *= 2
+
+
 def _segments(span: Span, first_row: int, tile: int, block_size: int) -> Iterator[Segment]:
     """The segments of a chunk whose tokens are rows from ``first_row`` on."""
     num_blocks = -(-span.stop // block_size)

@@ -38,6 +38,8 @@ class Scheduler:
             its work thrown away.
         tile: Chunks end at multiples of this where they can, and none but the first of a step is
             shorter, unless it ends its prompt.
+        stretch: A multiple of ``tile`` that takes its place where the budget holds four, so that
+            chunks of a prompt end at the same positions whatever runs beside it.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Scheduler:
         prefill_chunk_size: int,
         headroom: int = 64,
         tile: int = 1,
+        stretch: int = 1,
     ) -> None:
         self.blocks = blocks
         self._max_num_seqs = max_num_seqs
         self.prefill_chunk_size = prefill_chunk_size
         self._headroom = headroom
         self._tile = tile
+        self._unit = stretch if stretch > tile and prefill_chunk_size >= 4 * stretch else tile
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._preempted: list[Sequence] = []
@@ -188,7 +192,7 @@ class Scheduler:
             if sequence in self._preempted or left == 0:
                 continue
             allowance = min(share, left)
-            if chunks and allowance < min(self._tile, _num_left(sequence)):
+            if chunks and allowance < min(self._unit, _num_left(sequence)):
                 continue  # a pass costs much the same however short it is
             # Only the first may preempt: it is planned before any chunk that this could undo.
             chunk, copy = self._plan_chunk(sequence, allowance, may_preempt=not chunks)
@@ -244,11 +248,11 @@ class Scheduler:
         return PrefillChunk(sequence, start, stop, is_last=stop == end), copy
 
     def _chunk_stop(self, start: int, stop: int, end: int) -> int:
-        """End a chunk at the end of a tile or else a block: only full blocks are shared."""
+        """End a chunk where a stretch or tile ends, or else a block: only full ones are shared."""
         if stop == end:
             return stop
         block_size = self.blocks.block_size
-        for size in (lcm(self._tile, block_size), block_size):
+        for size in (lcm(self._unit, block_size), lcm(self._tile, block_size), block_size):
             if start < stop - stop % size:
                 return stop - stop % size
         return stop

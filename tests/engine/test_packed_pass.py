@@ -7,7 +7,7 @@ import pytest
 
 from mlx_backends.cache.kv_pool import KVPool, LayerShape
 from mlx_backends.engine.device_pass import PrefillPass
-from mlx_backends.engine.packed_pass import Packing, Span
+from mlx_backends.engine.packed_pass import Packing, Span, later_segments
 from mlx_backends.engine.pool_access import PlainAccess
 
 HEADS, KV_HEADS, WIDTH, BLOCK_SIZE = 4, 2, 16, 4
@@ -85,6 +85,19 @@ def test_rows_know_their_positions_tokens_and_slots():
     assert slots == expected
     assert tokens[:2] == [201, 202]
     assert tokens[8:17] == list(range(102, 111))
+
+
+def test_warming_up_meets_every_pair_of_lengths():
+    pool, tile = pool_of(2_000), 16
+    pairs = set()
+    for span in later_segments(pool, 450 // BLOCK_SIZE, tile):
+        (segment,) = Packing(pool, [span], tile, max_short=0).segments
+        pairs.add((segment.length, segment.position + segment.length))
+    needed = set()
+    for stop in range(129, 448):
+        packing = Packing(pool, [Span(list(range(200)), 0, stop)], tile, max_short=0)
+        needed |= {(s.length, s.position + s.length) for s in packing.segments[1:]}
+    assert pairs == needed
 
 
 def test_attention_sees_few_lengths():

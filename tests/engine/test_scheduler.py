@@ -43,12 +43,17 @@ def make_lasting(name, prompt, max_tokens):
 
 
 def make_scheduler(
-    num_blocks=64, block_size=4, max_num_seqs=4, budget=8, prefix_caching=True, headroom=8, tile=1
+    num_blocks=64,
+    block_size=4,
+    max_num_seqs=4,
+    budget=8,
+    prefix_caching=True,
+    headroom=8,
+    **options,
 ):
     blocks = PrefixCache(num_blocks, block_size, prefix_caching=prefix_caching)
-    return Scheduler(
-        blocks, max_num_seqs=max_num_seqs, prefill_chunk_size=budget, headroom=headroom, tile=tile
-    )
+    options |= {"prefill_chunk_size": budget, "headroom": headroom}
+    return Scheduler(blocks, max_num_seqs=max_num_seqs, **options)
 
 
 def state_after(tokens, salt):
@@ -450,6 +455,22 @@ def test_with_tiles_chunks_end_on_the_grid_and_none_but_the_first_is_shorter():
     assert [(chunk.start, chunk.stop) for chunk in step.prefill] == [(0, 8), (0, 4), (0, 5)]
 
 
+def test_chunks_of_a_prompt_end_at_the_same_positions_whatever_runs_beside_it():
+    stops = set()
+    for company in ([], [3], [5, 9], [40], [7, 70, 20]):
+        scheduler = make_scheduler(num_blocks=200, budget=64, tile=4, stretch=16)
+        server = Server(scheduler)
+        for index, length in enumerate((90, *company)):
+            scheduler.add(make_sequence(str(index), [index + 1] * length))
+        for _ in range(8):
+            chunks = server.step().prefill
+            stops |= {c.stop for c in chunks if len(c.sequence.prompt_token_ids) == 90}
+    assert stops <= {16, 32, 48, 64, 80, 90}
+    scheduler = make_scheduler(budget=30, tile=4, stretch=16)  # the budget holds too few
+    scheduler.add(make_sequence(prompt=[1] * 90))
+    assert scheduler.schedule().prefill[0].stop == 28
+
+
 def test_at_most_one_token_is_unread_when_another_is_launched():
     scheduler = make_scheduler()
     sequence = make_sequence(prompt=[1] * 3, max_tokens=8)
@@ -491,7 +512,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         headroom=st.sampled_from((0, 2, 64)),
         max_num_seqs=st.integers(1, 6),
         budget=st.integers(1, 24),
-        tile=st.sampled_from((1, 8)),
+        tile=st.sampled_from((1, 2, 8)),
+        stretch=st.sampled_from((1, 4)),
         prefix_caching=st.booleans(),
         is_pipelined=st.booleans(),
     )

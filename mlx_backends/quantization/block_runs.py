@@ -11,7 +11,7 @@ import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
 from mlx_backends.errors import QuantizationError
-from mlx_backends.quantization.layers import arrays
+from mlx_backends.quantization.layers import arrays, changed_classes
 
 Call = Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """What stands for a layer's call: layer, the layer's own call, arguments, named arguments."""
@@ -140,12 +140,11 @@ def intercepted(layers: Iterable[nn.Module], call: Call) -> Iterator[None]:
     chosen = list(layers)
     for layer in chosen:
         layer.__dict__[_STAND_IN] = call
-        layer.__class__ = _intercepted(type(layer))
     try:
-        yield
+        with changed_classes(chosen, _intercepted):
+            yield
     finally:
         for layer in chosen:
-            layer.__class__ = type(layer).__bases__[0]
             del layer.__dict__[_STAND_IN]
 
 

@@ -14,7 +14,13 @@ from mlx_backends.models import rounded_inputs
 from mlx_backends.quantization import checkpoint
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import Grids
-from mlx_backends.quantization.layers import arrays, bits_of, is_embedding, quantizable
+from mlx_backends.quantization.layers import (
+    arrays,
+    bits_of,
+    changed_classes,
+    is_embedding,
+    quantizable,
+)
 from mlx_backends.quantization.trained_weights import (
     Arrays,
     FullWeights,
@@ -135,18 +141,13 @@ def _finite(loss: mx.array, index: int) -> float:
 @contextmanager
 def _prepared(model: nn.Module, config: QuantizationConfig) -> Iterator[None]:
     """Let layers round their inputs, and keep less for the backward pass, as is asked."""
-    layers: list[Any] = []
     if config.activation_bits is not None:
         rounded_inputs.install(model, None, base=rounded_inputs.RoundedInputTraining)
-    if config.training.gradient_checkpointing:
-        layers = list(getattr(model, "layers", []))
-    for layer in layers:
-        layer.__class__ = _checkpointed(type(layer))
+    kept_less = config.training.gradient_checkpointing
     try:
-        yield
+        with changed_classes(getattr(model, "layers", []) if kept_less else [], _checkpointed):
+            yield
     finally:
-        for layer in layers:
-            layer.__class__ = type(layer).__bases__[1]
         rounded_inputs.uninstall(model)
 
 

@@ -27,10 +27,17 @@ def tiny(tiny_folder):
 
 @pytest.fixture(scope="session")
 def sharded_folder(tmp_path_factory):
-    """About 60 MB of float32 in a folder."""
+    """About 40 MB in 16 bits, in as many layers as a model that is served has."""
     folder = tmp_path_factory.mktemp("larger")
     shape = SHAPES["llama-30m"]
-    make_model(dataclasses.replace(shape, config={**shape.config, "vocab_size": 8_000}), folder)
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes = {"vocab_size": 8_000, "num_hidden_layers": 24, "hidden_size": 256} | heads
+    sizes |= {"intermediate_size": 704}
+    make_model(dataclasses.replace(shape, config={**shape.config, **sizes}), folder)
+    file = str(folder / "model.safetensors")
+    weights = {name: array.astype(mx.bfloat16) for name, array in mx.load(file).items()}
+    mx.eval(weights)
+    mx.save_safetensors(file, weights, metadata={"format": "mlx"})
     return folder
 
 

@@ -65,23 +65,29 @@ def test_rounded_activations_are_served_as_they_were_made(tiny_folder, tiny, tmp
     assert section["method"] == method
 
 
+WORKSPACE = 25e6  # slices in float32 and samples of activations, whatever the model's size
+
+
 @pytest.mark.parametrize(
-    ("algorithm", "bits"),
+    "options",
     [
-        ("rtn", 8),
-        ("search", 3),
-        pytest.param("gptq", 4, marks=pytest.mark.slow),
-        pytest.param("awq", 4, marks=pytest.mark.slow),
+        pytest.param({"weight_bits": 4}, id="rtn"),
+        pytest.param({"weight_bits": 8, "method": "dynamic"}, id="dynamic"),
+        pytest.param({"weight_bits": 8, "method": "static"}, id="static"),
+        pytest.param({"weight_bits": 3, "algorithm": "mixed", "target_bits": 4.0}, id="mixed"),
+        pytest.param({"weight_bits": 3, "algorithm": "search"}, id="search"),
+        pytest.param({"weight_bits": 4, "algorithm": "gptq"}, id="gptq", marks=pytest.mark.slow),
+        pytest.param({"weight_bits": 4, "algorithm": "awq"}, id="awq", marks=pytest.mark.slow),
     ],
 )
-def test_memory_stays_below_the_model_s_size(sharded_folder, tmp_path, algorithm, bits):
+def test_memory_stays_near_the_model_s_size(sharded_folder, tmp_path, options):
     size = (sharded_folder / "model.safetensors").stat().st_size
     data = mx.random.randint(0, 8_000, (2, 32), key=mx.random.key(0))
-    config = QuantizationConfig(weight_bits=bits, algorithm=algorithm, calibration_data=data)
+    config = QuantizationConfig(**options, calibration_data=data)
     before = mx.get_active_memory()
     done = quantize_model(sharded_folder, tmp_path / "out", config)
-    assert done.peak_memory_bytes - before < 1.3 * size
-    assert done.weight_bytes < 0.4 * size
+    assert done.peak_memory_bytes - before < 1.3 * size + WORKSPACE
+    assert done.weight_bytes < 0.6 * size
 
 
 def test_shards_have_an_index(sharded_folder, tmp_path, monkeypatch):

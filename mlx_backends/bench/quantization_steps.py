@@ -52,14 +52,17 @@ class Stepper:
         is_compiled: bool,
         loss: Any = next_token_loss,
     ) -> None:
-        weights = FullWeights(dict(arrays(model)))
+        parameters = dict(arrays(model))
+        weights = FullWeights(grids.join(parameters) if grids else parameters)
         self._trained = weights.start() | (grids.start() if grids else {})
         optimizer = optim.AdamW(1e-6)
         optimizer.init(self._trained)
         self._batch = batch
         self._step = TrainingStep(
             twin_of(model),
-            lambda trained: grids.round(weights.exact(trained), trained) if grids else trained,
+            lambda trained: (
+                grids.round(weights.exact(trained), trained, compute_type()) if grids else trained
+            ),
             loss, optimizer,
             compute=compute_type(), is_compiled=is_compiled,
         )  # fmt: skip
@@ -105,10 +108,11 @@ def step_parts(state: Run, batch: TrainingBatch) -> None:
     if not state.wants(STEP_PARTS):
         return
     model = twin_of(state.model)
-    weights = FullWeights(dict(arrays(model)))
     grids = grids_of(model, _CONFIG, mx.bfloat16)
-    trained, changes = weights.start(), grids.start()
-    mx.eval(trained, changes)
+    parameters = dict(arrays(model))
+    joined = FullWeights(grids.join(parameters)).start()
+    trained, changes = FullWeights(parameters).start(), grids.start()
+    mx.eval(trained, joined, changes)
     ids, counted = batch.ids, batch.weights[:, 1:]
 
     def loss(trained: Arrays) -> mx.array:
@@ -116,26 +120,29 @@ def step_parts(state: Run, batch: TrainingBatch) -> None:
         model.update(tree_unflatten(cast))
         return (next_token_loss(model(ids).astype(mx.float32), ids) * counted).mean()
 
-    def rounded(trained: Arrays, changes: Arrays) -> mx.array:
-        made = grids.round(weights.exact(trained), trained | changes)
-        cast = [made[name].astype(compute_type()) for name in trained]
-        return mx.stack([mx.square(array).sum() for array in cast]).sum()
+    def rounded(joined: Arrays, changes: Arrays) -> mx.array:
+        made = grids.round(joined, changes, compute_type())
+        return mx.stack([array.sum() for array in made.values()]).sum()
 
-    optimizer = optim.AdamW(1e-6)
-    optimizer.init(trained)
+    def update(weights: Arrays) -> Callable[[Arrays], Arrays]:
+        optimizer = optim.AdamW(1e-6)
+        optimizer.init(weights)
 
-    def update(trained: Arrays) -> Arrays:
-        gradients, _ = optim.clip_grad_norm(trained, 1.0)
-        return optimizer.apply_gradients(gradients, trained)
+        def run(weights: Arrays) -> Arrays:
+            gradients, _ = optim.clip_grad_norm(weights, 1.0)
+            return optimizer.apply_gradients(gradients, weights)
+
+        return run
 
     parts: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "forward": (loss, (trained,)),
         "forward and backward": (mx.value_and_grad(loss), (trained,)),
-        "rounding": (rounded, (trained, changes)),
+        "rounding": (rounded, (joined, changes)),
         "rounding, forward and backward": (
-            mx.value_and_grad(rounded, argnums=(0, 1)), (trained, changes)
+            mx.value_and_grad(rounded, argnums=(0, 1)), (joined, changes)
         ),
-        "clipping and update": (update, (trained,)),
+        "update of each weight": (update(trained), (trained,)),
+        "update of joined weights": (update(joined), (joined,)),
         **{
             f"attention of all layers{name}": (run, arguments)
             for name, run, arguments in _attention(state.model, ids.shape)

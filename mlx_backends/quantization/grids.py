@@ -22,7 +22,7 @@ from mlx_backends.quantization.trained_weights import Arrays
 
 # Shares of a group's range that the first grid may cover.
 _SHARES = tuple(np.linspace(0.4, 1.0, 25).tolist())
-_SCALE, _BIAS = ".log_scale", ".shift"
+_SCALE, _BIAS, _WEIGHTS = ".log_scale", ".shift", ".weights"
 # Small weights are rounded side by side: a step launches a kernel for all of them at once.
 _SET_WEIGHTS = 2**24
 Grid = Callable[[slice, mx.array], tuple[mx.array, mx.array]]
@@ -69,7 +69,7 @@ class _Set:
     scale: mx.array
     bias: mx.array
 
-    def groups(self, weights: Arrays, group_size: int) -> mx.array:
+    def joined(self, weights: Arrays, group_size: int) -> mx.array:
         """Shapes: returns (groups, group_size) float32."""
         parts = [weights[name].reshape(-1, group_size) for name in self.names]
         return mx.concatenate(parts).astype(mx.float32)
@@ -110,31 +110,41 @@ class Grids:
             trained[f"grid.{index}{_BIAS}"] = mx.zeros(group.scale.shape)
         return trained
 
-    def round(self, weights: Arrays, trained: Arrays) -> Arrays:
-        """Weights as they will be after packing, with gradients; others as they are."""
-        rounded = dict(weights)
+    def join(self, weights: Arrays) -> Arrays:
+        """Weights, those of a set as one array: what trains a set updates it at once."""
+        joined = {name: array for name, array in weights.items() if name not in self._widths}
+        return joined | {
+            f"grid.{index}{_WEIGHTS}": group.joined(weights, self._group_size)
+            for index, group in enumerate(self._sets)
+        }
+
+    def round(self, weights: Arrays, trained: Arrays, dtype: mx.Dtype = mx.float32) -> Arrays:
+        """Weights as they will be after packing, with gradients; others as they are.
+
+        Args:
+            weights: By name, or as ``join`` gives them.
+            trained: Changes of the grids.
+            dtype: Of what is rounded.
+        """
+        rounded = self._others(weights)
         for index, group in enumerate(self._sets):
             scale, bias = self._grid(index, trained)
-            exact = _codes(group.groups(weights, self._group_size), scale, bias, group.bits)
+            exact = _codes(self._groups(index, weights), scale, bias, group.bits)
             kept = scale * (exact + mx.stop_gradient(mx.round(exact) - exact)) + bias
-            parts = group.parts(kept, self._group_size)
+            parts = group.parts(kept.astype(dtype), self._group_size)
             for name, shape, part in zip(group.names, group.shapes, parts, strict=True):
                 rounded[name] = part.reshape(shape)
         return rounded
 
     def pack(self, model: nn.Module, weights: Arrays, trained: Arrays) -> None:
         """Replace the model's layers by packed ones of mlx-lm's format, and set all weights."""
-        exact = {
-            name: array.astype(self._stored)
-            for name, array in weights.items()
-            if name not in self._widths
-        }
+        exact = {name: a.astype(self._stored) for name, a in self._others(weights).items()}
         model.update(tree_unflatten(list(exact.items())))
         layers: dict[str, Any] = dict(model.named_modules())
         packed = []
         for index, group in enumerate(self._sets):
             scale, bias = self._grid(index, trained)
-            codes = _codes(group.groups(weights, self._group_size), scale, bias, group.bits)
+            codes = _codes(self._groups(index, weights), scale, bias, group.bits)
             columns = [
                 group.parts(rows, self._group_size) for rows in (mx.round(codes), scale, bias)
             ]
@@ -150,6 +160,16 @@ class Grids:
         scale, bias = (mx.concatenate(list(column)) for column in zip(*grids, strict=True))
         mx.eval(scale, bias)
         return _Set(tuple(names), shapes, bits, scale, bias)
+
+    def _groups(self, index: int, weights: Arrays) -> mx.array:
+        """Groups of a set, (groups, group_size) float32, of weights by name or joined."""
+        joined = weights.get(f"grid.{index}{_WEIGHTS}")
+        return self._sets[index].joined(weights, self._group_size) if joined is None else joined
+
+    def _others(self, weights: Arrays) -> Arrays:
+        """Weights that are not packed."""
+        joined = {f"grid.{index}{_WEIGHTS}" for index in range(len(self._sets))}
+        return {n: a for n, a in weights.items() if n not in self._widths and n not in joined}
 
     def _grid(self, index: int, trained: Arrays) -> tuple[mx.array, mx.array]:
         """Scale and bias of each group of a set as they will be stored, (groups, 1) float32."""

@@ -66,8 +66,8 @@ def train(
         QuantizationError: The model cannot be packed so.
     """
     settings = config.training
-    weights = _trained_weights(model, config)
     grids = grids_of(model, config, stored)
+    weights = _trained_weights(model, config, grids)
     loss_of = next_token_loss if settings.loss == "data" else distillation_loss(teacher)
     optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, 0.95], weight_decay=0.0)
     trained = weights.start() | grids.start()
@@ -76,7 +76,7 @@ def train(
     with _prepared(model, config):
         step = TrainingStep(
             model,
-            lambda trained: grids.round(weights.exact(trained), trained),
+            lambda trained: grids.round(weights.exact(trained), trained, compute_type()),
             loss_of,
             optimizer,
             compute=compute_type(),
@@ -111,10 +111,10 @@ def grids_of(model: nn.Module, config: QuantizationConfig, stored: mx.Dtype) -> 
     return Grids(dict(arrays(model)), widths, config.group, stored)
 
 
-def _trained_weights(model: nn.Module, config: QuantizationConfig) -> TrainedWeights:
+def _trained_weights(model: nn.Module, config: QuantizationConfig, grids: Grids) -> TrainedWeights:
     parameters = dict(arrays(model))
     if config.training.scope == "full":
-        return FullWeights(parameters)
+        return FullWeights(grids.join(parameters))
     chosen = quantizable(model, config)
     names = [f"{name}.weight" for name, layer in chosen.items() if not is_embedding(name, layer)]
     return LowRankWeights(parameters, names, config.training.lora_rank, config.training.seed)

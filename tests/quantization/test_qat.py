@@ -65,6 +65,20 @@ def test_the_packed_model_is_the_one_that_was_trained(tiny, ids, bits):
             assert mx.allclose(parameters(twin)[name], array, atol=1e-6), name
 
 
+def test_joined_weights_are_rounded_and_packed_as_those_by_name(tiny):
+    grids = grids_of(tiny, config_of(embedding_bits=4), mx.bfloat16)
+    changes = {n: 0.1 * mx.random.normal(a.shape) for n, a in grids.start().items()}
+    joined = grids.join(parameters(tiny))
+    assert len(joined) < len(parameters(tiny)) / 2
+    by_name, together = grids.round(parameters(tiny), changes), grids.round(joined, changes)
+    assert by_name.keys() == together.keys() == parameters(tiny).keys()
+    assert all(mx.array_equal(by_name[name], together[name]) for name in by_name)
+    one, other = twin_of(tiny), twin_of(tiny)
+    grids.pack(one, parameters(tiny), changes)
+    grids.pack(other, joined, changes)
+    assert all(mx.array_equal(a, parameters(other)[n]) for n, a in parameters(one).items())
+
+
 def test_gradients_pass_through_the_rounding():
     weights = {"w": mx.random.normal((4, 64))}
     grids = Grids(weights, {"w": 2}, 64, mx.float32)

@@ -57,7 +57,7 @@ class Contexts:
         if strict and stated:
             text = "\n".join(text for text, _ in blocks)
             near = [Item(question, None) for question in self.near_misses.of(stated, text)]
-            misses = near + misses if rng.random() < 0.5 else near or misses
+            misses = near + misses if rng.random() < 0.75 else near or misses
         return self._assemble(blocks, misses)
 
     def of_prose(self, count: int) -> Context:

@@ -118,13 +118,13 @@ class Generator:
             return self.tool_conversation()
         if draw < 0.09:
             return json_to_order(rng) if rng.random() < 0.25 else self.small_talk()
-        if draw < 0.17 and self.level > 0.1:
+        if draw < 0.14 and self.level > 0.1:
             context = self.prose_context(rng.randint(1, 6))
-        elif draw < 0.23 and self.level > 0.2:
+        elif draw < 0.19 and self.level > 0.2:
             return self.grounded(self.follow_up_context(), in_order=True)
-        elif draw < 0.26 and self.level > 0.2:
+        elif draw < 0.22 and self.level > 0.2:
             context = self.long_context()
-        elif draw < 0.68 and self.level > 0.1:
+        elif draw < 0.65 and self.level > 0.1:
             context = self._any_documentation()
         else:
             context = self.context(self._fact_count())
@@ -134,9 +134,9 @@ class Generator:
 
     def _any_documentation(self) -> Context:
         draw = self.rng.random()
-        if draw < 0.24 and self.has_written:
+        if draw < 0.28 and self.has_written:
             return self.written_context()
-        return self.documentation_context(real=draw < 0.44)
+        return self.documentation_context(real=draw < 0.46)
 
     def page(self) -> str:
         """Take real prose to read on from, up to about 1,000 tokens."""

@@ -27,7 +27,7 @@ _HEADS = frozenset(name.split()[-1] for name in (*lexicon.COMPONENTS, *lexicon.T
 _COMMON = frozenset(
     "the and for are was has have had does did can may must will should who whom whose what which when where "
     "why how long much many that this with from into its there not you your get one thing name tell about "
-    "been being were".split()
+    "been being were say exactly please know".split()
 )
 
 

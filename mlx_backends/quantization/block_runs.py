@@ -20,7 +20,7 @@ Run = Callable[[], Any]
 
 _STAND_IN = "call_instead"
 # Tokens that a block computes at once: what is inside a block takes many times its inputs.
-_RUN_TOKENS = 4_096
+_RUN_TOKENS = {"cpu": 1_024, "gpu": 4_096}
 
 
 def visit_blocks(model: Any, rows: mx.array, visit: Callable[[nn.Module, Run], Any]) -> None:
@@ -47,28 +47,26 @@ def visit_blocks(model: Any, rows: mx.array, visit: Callable[[nn.Module, Run], A
         model(rows)  # lazy: the last logits are never computed
 
 
-def run_blocks(model: Any, rows: mx.array, noted: Callable[[], Any]) -> None:
-    """Run a model for what its layers note; block by block if it has a list of blocks.
+def run_blocks(model: Any, rows: mx.array) -> None:
+    """Run a model whose layers note what they are given; block by block if it has blocks.
 
     The logits of a language model are not computed.
 
     Args:
         model: Any module.
         rows: Its input.
-        noted: What the layers have noted so far.
     """
 
     def visit(block: nn.Module, run: Run) -> Any:
         with computed_in(block, compute_type(_type_of(block))):
             outputs = run()
-            mx.eval(outputs, noted())
+            mx.eval(outputs)
         return outputs
 
     if getattr(model, "layers", None):
         visit_blocks(model, rows, visit)
     else:
         model(rows)
-    mx.eval(noted())
 
 
 def compute_type(stored: mx.Dtype) -> mx.Dtype:
@@ -107,7 +105,8 @@ def _type_of(block: nn.Module) -> mx.Dtype:
 def _in_slices(own: Callable[..., Any], args: tuple[Any, ...]) -> Run:
     """A block's run, some rows at a time."""
     count, *shape = args[0].shape if args and isinstance(args[0], mx.array) else (1,)
-    size = max(1, _RUN_TOKENS // max(1, prod(shape[:-1])))
+    tokens = _RUN_TOKENS[mx.default_device().type.name]
+    size = max(1, tokens // max(1, prod(shape[:-1])))
     if count <= size:
         return partial(own, *args)
 

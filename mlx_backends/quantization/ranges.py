@@ -29,7 +29,9 @@ class _Watched(RoundedInput):
         rows = mx.abs(x.astype(mx.float32)).reshape(-1, x.shape[-1])
         step = -(-rows.size // _SAMPLES)
         sample = mx.contiguous(rows.reshape(-1)[::step])  # a view would keep all rows
-        self.__dict__.setdefault("seen", []).append((rows.max(axis=0), sample))
+        note = rows.max(axis=0), sample
+        mx.eval(note)  # or the rows would be kept until it is
+        self.__dict__.setdefault("seen", []).append(note)
         return x
 
 
@@ -70,7 +72,7 @@ def _watch(model: nn.Module, batches: Sequence[mx.array]) -> dict[str, Notes]:
     }
     try:
         for batch in batches:
-            run_blocks(model, batch, lambda: [x.__dict__.get("seen") for x in watched.values()])
+            run_blocks(model, batch)
         seen = {name: layer.__dict__.pop("seen", []) for name, layer in watched.items()}
     finally:
         uninstall(model)

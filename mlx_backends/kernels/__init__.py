@@ -7,7 +7,7 @@ they compute. ``shaders`` takes whole kernel functions as Metal's users write th
 """
 
 from mlx_backends.kernels.emulator import EmulationError
-from mlx_backends.kernels.few_rows_matmul import few_rows_matmul
+from mlx_backends.kernels.few_rows_matmul import MAX_FEW_ROWS, few_rows_matmul
 from mlx_backends.kernels.host import Host, emulated, host
 from mlx_backends.kernels.kv_append import kv_append
 from mlx_backends.kernels.kv_gather import kv_gather
@@ -26,6 +26,7 @@ from mlx_backends.kernels.tuning import Tuning
 __all__ = [
     "BLOCK_SIZES",
     "CHUNK",
+    "MAX_FEW_ROWS",
     "MAX_QUERIES",
     "EmulationError",
     "Host",

@@ -6,7 +6,7 @@ from mlx_backends.errors import ConfigError
 from mlx_backends.kernels.kernel import Kernel, constants, element_constants
 from mlx_backends.kernels.pool import CHUNK
 
-MAX_ROWS = 16
+MAX_FEW_ROWS = 16
 _OUTPUTS = 4
 _SIMDGROUPS = 4
 
@@ -27,7 +27,7 @@ def few_rows_matmul(
     float32.
 
     Args:
-        x: ``(rows, inner)``; more rows than ``MAX_ROWS`` read the weights again.
+        x: ``(rows, inner)``; more rows than ``MAX_FEW_ROWS`` read the weights again.
         weight: ``(outer, inner / 8)`` uint32, eight weights a word, the first in the lowest bits.
         scales: ``(outer, inner / group size)`` of x's type.
         biases: Likewise.
@@ -42,7 +42,7 @@ def few_rows_matmul(
     """
     _check(x, weight, scales, biases)
     outer, num_words = weight.shape
-    rows = CHUNK if len(x) <= CHUNK else MAX_ROWS
+    rows = CHUNK if len(x) <= CHUNK else MAX_FEW_ROWS
     kernel = Kernel(
         name="few_rows_matmul",
         inputs=("x", "weight", "scales", "biases"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -56,6 +57,26 @@ class Kernel:
     def gpu_text(self, prelude: str) -> tuple[str, str]:
         """Header and body as a GPU's compiler gets them: MLX hashes both at every launch."""
         return _compact(self.header(prelude)), _compact(self.body)
+
+    def cuda_text(self) -> tuple[str, str]:
+        """``gpu_text`` for CUDA as a few lines that name the files, which NVRTC reads itself.
+
+        MLX hashes what it is given at every launch: some microseconds for the whole text.
+        """
+        folder = files("mlx_backends.kernels").joinpath("source")
+        if not isinstance(folder, Path) or '"' in str(folder):  # a package in a ZIP file
+            return self.gpu_text(read_source("prelude_cuda.h"))
+        includes = [
+            f'#include "{folder / file}"\n'
+            for file in ("prelude_cuda.h", *self.functions, f"{self.name}.h")
+        ]
+        # MLX passes the shapes and strides whose names it finds in the body.
+        body = self.body
+        attributes = [
+            f"{name}_{kind}" for name in self.inputs for kind in ("shape", "strides", "ndim")
+        ]
+        used = " ".join(name for name in attributes if name in body)
+        return self.defines + "".join(includes[:-1]), f"// {used}\n{includes[-1]}"
 
     def header(self, prelude: str) -> str:
         """Everything before the body: constants, one host's prelude and shared functions."""
@@ -129,6 +150,8 @@ def _compiled(kernel: Kernel, where: Host) -> Callable[..., Any]:
     header, body = kernel.gpu_text(read_source(f"prelude_{where}.h"))
     # MLX's CUDA backend keeps compiled programs on disk by their name alone.
     digest = hashlib.sha256((header + body).encode()).hexdigest()[:12]
+    if where == "cuda":
+        header, body = kernel.cuda_text()
     make: Callable[..., Any] = mx.fast.metal_kernel if where == "metal" else mx.fast.cuda_kernel
     return make(
         name=f"{kernel.name}_{digest}",

@@ -159,7 +159,7 @@ def _attend(
 
     num_rows = num_heads // num_kv_heads * queries
     is_quantized = stored["GROUP"] > 0
-    rows, tuning = _layout(num_rows, head_dim, is_quantized, options.tuning)
+    rows, tuning = _layout(num_rows, queries, head_dim, is_quantized, options.tuning)
     tiles = -(-num_rows // rows)
     max_context = block_tables.shape[1] * options.block_size
     splits = tuning.splits or num_splits(max_context, batch * num_kv_heads * tiles)
@@ -223,10 +223,11 @@ def _attend(
 
 
 def _layout(
-    num_rows: int, head_dim: int, is_quantized: bool, tuning: Tuning | None
+    num_rows: int, queries: int, head_dim: int, is_quantized: bool, tuning: Tuning | None
 ) -> tuple[int, Tuning]:
     """Query rows a tile, and the layout for them."""
-    rows = rows_per_tile(num_rows, head_dim, tuning.simdgroups if tuning else DEFAULT_SIMDGROUPS)
+    simdgroups = tuning.simdgroups if tuning else DEFAULT_SIMDGROUPS
+    rows = rows_per_tile(num_rows, head_dim, simdgroups, queries=queries)
     return rows, tuning or default_tuning(head_dim, rows, is_quantized=is_quantized)
 
 

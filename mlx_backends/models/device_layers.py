@@ -18,6 +18,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlx_backends import kernels
 from mlx_backends.models.unpack_rule import VECTOR_ROWS, UnpackRule
 
 _SAME_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
@@ -100,7 +101,7 @@ def _rule(model: nn.Module) -> UnpackRule | None:
 
 
 class _Unpacking:
-    """The product of a quantized layer with rows, one matrix, unpacked where they are many.
+    """The product of a quantized layer with rows, one matrix, in the way that its rule chooses.
 
     Attributes:
         rule: As in ``install``.
@@ -110,8 +111,19 @@ class _Unpacking:
 
     def _product(self, packed: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:
         num_rows = x.size // x.shape[-1]
-        unpacks = self.rule is not None and self.rule.applies(num_rows, self, x.dtype)
+        if self.rule is None:
+            return _as_one_matrix(packed, x)
+        if self.rule.splits(num_rows, self, x.dtype):
+            return self._split(x)
+        unpacks = self.rule.applies(num_rows, self, x.dtype)
         return _as_one_matrix(self._unpacked if unpacks else packed, x)
+
+    def _split(self, x: mx.array) -> mx.array:
+        layer: Any = self
+        rows = x.reshape(-1, x.shape[-1])
+        out = kernels.few_rows_matmul(rows, layer["weight"], layer["scales"], layer["biases"])
+        out = out.reshape(*x.shape[:-1], -1)
+        return out + layer["bias"] if "bias" in layer else out
 
     def _unpacked(self, x: mx.array) -> mx.array:
         layer: Any = self

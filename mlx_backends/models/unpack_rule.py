@@ -1,10 +1,11 @@
-"""When a quantized product on CUDA is computed from unpacked weights.
+"""How a quantized product on CUDA is computed: as MLX does, from unpacked weights, or split.
 
 MLX 0.32 has three ways for ``x @ W.T`` of packed weights: a vector kernel for fewer than 8 rows, a
 matrix kernel in tiles of 16, 32 or 64 rows, and none for more. The matrix kernel is compiled when
 it is first used, which takes 45 seconds for each tile, and is then kept in a folder. It wins over
 unpacking up to 64 rows; with more, unpacking and a dense product win. It takes an inner width in
-one piece, so where that is the larger one it leaves most of the GPU idle, and unpacking wins too.
+one piece, so where that is the larger one it leaves most of the GPU idle; unpacking wins too, and a
+kernel of our own that splits the inner width wins over both for up to 16 rows.
 
 So weights are unpacked for many rows always, and for some rows where the inner width is the larger
 or the kernel's file is not there. ``compile_products`` makes the files, in what
@@ -16,6 +17,9 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+
+from mlx_backends import kernels
+from mlx_backends.kernels import MAX_FEW_ROWS
 
 VECTOR_ROWS = 8
 """Fewer rows than this go to the vector kernel."""
@@ -37,9 +41,17 @@ class UnpackRule:
         """Whether the weights of a quantized layer are to be unpacked for so many rows."""
         if num_rows < VECTOR_ROWS:
             return False
-        outer, num_groups = layer.scales.shape
-        is_deep = num_groups * layer.group_size > outer
-        return is_deep or not self.has_kernel(num_rows, layer, dtype)
+        return _is_deep(layer) or not self.has_kernel(num_rows, layer, dtype)
+
+    def splits(self, num_rows: int, layer: Any, dtype: mx.Dtype) -> bool:
+        """Whether the inner width is to be split, by ``kernels.few_rows_matmul``."""
+        return (
+            VECTOR_ROWS <= num_rows <= MAX_FEW_ROWS
+            and _is_deep(layer)
+            and (layer.bits, layer.mode) == (4, "affine")
+            and layer.scales.dtype == dtype
+            and kernels.host() is not None
+        )
 
     def has_kernel(self, num_rows: int, layer: Any, dtype: mx.Dtype) -> bool:
         """Whether MLX has a matrix kernel for so many rows, and need not compile it first."""
@@ -63,3 +75,9 @@ class UnpackRule:
                 x = mx.zeros((rows, layer.scales.shape[1] * layer.group_size), dtype)
                 mx.eval(nn.QuantizedLinear.__call__(layer, x))
         self._is_compiled.clear()
+
+
+def _is_deep(layer: Any) -> bool:
+    """Whether a layer's inner width is the larger."""
+    outer, num_groups = layer.scales.shape
+    return num_groups * layer.group_size >= outer

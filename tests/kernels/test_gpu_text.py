@@ -63,6 +63,7 @@ float tanh(float); float rint(float); float log2(float);
 namespace fast { float exp2(float); }
 }
 """
+CUDA_PRELUDE = kernel.read_source("prelude_cuda.h")
 CASES = {
     "decode": {"dtype": mx.bfloat16, "head_dim": 128},
     "decode, quantized": {"dtype": mx.bfloat16, "k_bits": 8, "v_bits": 4},
@@ -124,8 +125,17 @@ PRODUCTS = {"sparse": multiply_sparse, "few rows": multiply_few_rows}
 
 def test_cuda_compiles(launches):
     for built, inputs, sizes in launches:
-        text = cuda_source(built, [array.dtype for array in inputs], sizes["output_dtypes"])
-        assert nvrtc_log(text) == ""
+        types = [array.dtype for array in inputs], sizes["output_dtypes"]
+        assert nvrtc_log(cuda_source(built, *types)) == ""
+        assert nvrtc_log(cuda_source(built, *types, by_reference=True)) == ""
+
+
+def test_what_names_the_files_names_the_attributes_that_they_read(launches):
+    for built, _, _ in launches:
+        _, body = built.cuda_text()
+        for name in built.inputs:
+            for attribute in ("shape", "strides", "ndim"):
+                assert (f"{name}_{attribute}" in body) == (f"{name}_{attribute}" in built.body)
 
 
 def test_cuda_check_finds_a_mistake(launches):
@@ -152,8 +162,10 @@ def test_metal_check_finds_a_mixed_address_space(launches):
     assert clang_errors(mixed)
 
 
-def cuda_source(built: kernel.Kernel, input_dtypes: list, output_dtypes: list) -> str:
-    """The source as MLX's CUDA backend writes it."""
+def cuda_source(
+    built: kernel.Kernel, input_dtypes: list, output_dtypes: list, *, by_reference: bool = False
+) -> str:
+    """The source as MLX's CUDA backend writes it, from the text or what names its files."""
     parameters = []
     for name, dtype in zip(built.inputs, input_dtypes, strict=True):
         parameters.append(f"const {CUDA_TYPES[dtype]}* {name}")
@@ -163,7 +175,7 @@ def cuda_source(built: kernel.Kernel, input_dtypes: list, output_dtypes: list) -
                 parameters.append(f"const __grid_constant__ {kind} {name}_{attribute}")
     for name, dtype in zip(built.outputs, output_dtypes, strict=True):
         parameters.append(f"{CUDA_TYPES[dtype]}* {name}")
-    header, body = built.gpu_text(kernel.read_source("prelude_cuda.h"))
+    header, body = built.cuda_text() if by_reference else built.gpu_text(CUDA_PRELUDE)
     return (
         CUDA_START
         + header

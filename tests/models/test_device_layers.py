@@ -7,6 +7,8 @@ import mlx.nn as nn
 import pytest
 from mlx.utils import tree_flatten
 
+from mlx_backends import kernels
+from mlx_backends.kernels import emulator
 from mlx_backends.models import device_layers
 from mlx_backends.models.unpack_rule import UnpackRule
 
@@ -153,6 +155,26 @@ def test_a_layer_whose_input_is_the_wider_is_unpacked_for_some_rows(block, tmp_p
     assert rule.applies(64, block.o_proj, mx.bfloat16)
     device_layers.install(block, rule)
     assert device_layers.smallest_batch(block, mx.bfloat16) == 8  # the others have their kernel
+
+
+@pytest.mark.skipif(not emulator.is_available(), reason="the emulator needs a C++ compiler")
+@pytest.mark.parametrize("block", [False, True], indirect=True)
+def test_a_few_rows_split_the_inner_width_where_it_is_the_wider(block, tmp_path, monkeypatch):
+    rule, shapes = UnpackRule(tmp_path), []
+    device_layers.install(block, rule)
+    rows = [mx.random.normal((n, 1, 128), key=mx.random.key(n)) for n in (7, 8, 16, 17)]
+    expected = [block.o_proj(x) for x in rows]
+    mx.eval(expected)
+    split = kernels.few_rows_matmul
+    monkeypatch.setattr(
+        kernels, "few_rows_matmul", lambda x, *a: shapes.append(x.shape) or split(x, *a)
+    )
+    with kernels.emulated():
+        assert not rule.splits(8, block.q_proj, mx.float32)
+        assert not rule.splits(8, block.o_proj, mx.float16)
+        for x, wanted in zip(rows, expected, strict=True):
+            assert mx.allclose(block.o_proj(x), wanted, rtol=1e-4, atol=1e-4).item()
+    assert shapes == [(8, 128), (16, 128)]
 
 
 def test_the_unpacked_bytes_of_the_largest_layer_and_of_the_head():

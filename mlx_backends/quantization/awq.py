@@ -16,7 +16,7 @@ from mlx_backends.errors import QuantizationError
 from mlx_backends.quantization.blocks import Run, input_moments, round_blocks
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import Rounded, round_to_best_grid
-from mlx_backends.quantization.layers import Layers, bits_of
+from mlx_backends.quantization.layers import Layers, quantizable, widths_of
 
 _EXPONENTS = tuple(np.linspace(0.0, 0.95, 20).tolist())
 _WIDTHS = (0.6, 0.8, 1.0)  # of grids, while factors are searched
@@ -37,6 +37,7 @@ def awq(model: Any, rows: mx.array, config: QuantizationConfig) -> None:
             f"{', '.join(sorted(AWQ_MODEL_CONFIGS))}. Use algorithm='rtn', 'gptq' or 'mixed'."
         )
     rules = AWQ_MODEL_CONFIGS[model_type].scale_configs
+    bits = widths_of(quantizable(model, config), config)
 
     def round_block(block: nn.Module, layers: Layers, run: Run) -> dict[str, Rounded]:
         moments = input_moments(layers, run)
@@ -45,13 +46,12 @@ def awq(model: Any, rows: mx.array, config: QuantizationConfig) -> None:
                 _scale(block, rule, layers, moments, config)
         return {
             name: round_to_best_grid(
-                layers[name].weight, bits_of(name, layers[name], config), config.group,
-                mx.diag(moment),
+                layers[name].weight, bits[name], config.group, mx.diag(moment)
             )
             for name, moment in moments.items()
         }  # fmt: skip
 
-    round_blocks(model, rows, config, round_block)
+    round_blocks(model, rows, config, bits, round_block)
 
 
 def _scale(

@@ -16,7 +16,7 @@ from mlx_backends.quantization.block_runs import (
 )
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import Rounded, packed_layer, round_alone
-from mlx_backends.quantization.layers import Layers, bits_of, is_embedding, quantizable
+from mlx_backends.quantization.layers import Layers, is_embedding, quantizable
 
 RoundBlock = Callable[[nn.Module, Layers, Run], dict[str, Rounded]]
 """A block, its layers to round by name, and its run -> those that were rounded. Other weights of
@@ -24,7 +24,11 @@ the block may change too."""
 
 
 def round_blocks(
-    model: Any, rows: mx.array, config: QuantizationConfig, round_block: RoundBlock
+    model: Any,
+    rows: mx.array,
+    config: QuantizationConfig,
+    widths: Mapping[str, int],
+    round_block: RoundBlock,
 ) -> None:
     """Quantize a language model in place; one block at a time is held unpacked.
 
@@ -33,7 +37,8 @@ def round_blocks(
     Args:
         model: Not packed.
         rows: Token ids, (rows, length).
-        config: Bits and groups.
+        config: Which layers, and groups.
+        widths: Bits of each layer.
         round_block: Rounds the layers of one block.
 
     Raises:
@@ -50,9 +55,7 @@ def round_blocks(
         model.update_modules(tree_unflatten(layers))
 
     def install_alone(name: str) -> None:
-        layer = chosen[name]
-        bits = bits_of(name, layer, config)
-        install({name: round_alone(layer.weight, bits, config.group)})
+        install({name: round_alone(chosen[name].weight, widths[name], config.group)})
 
     def visit(block: nn.Module, run: Run) -> Any:
         inside = {id(module) for module in block.modules()}

@@ -5,6 +5,7 @@ count at 2 and 3 bits: blocks see what the rounded blocks before them give, and 
 those that lose the least on its inputs.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
@@ -14,26 +15,35 @@ import numpy as np
 from mlx_backends.quantization.blocks import Run, input_moments, round_blocks
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import Rounded, best_grid
-from mlx_backends.quantization.layers import Layers, bits_of
+from mlx_backends.quantization.layers import Layers, quantizable, widths_of
 
 _DAMPING = 0.01  # of the mean of the diagonal
 
 
-def gptq(model: Any, rows: mx.array, config: QuantizationConfig) -> None:
-    """Quantize a language model in place; arguments and errors as of ``round_blocks``."""
+def gptq(
+    model: Any,
+    rows: mx.array,
+    config: QuantizationConfig,
+    widths: Mapping[str, int] | None = None,
+) -> None:
+    """Quantize a language model in place; arguments and errors as of ``round_blocks``.
+
+    ``widths`` of None are those of the configuration.
+    """
+    bits = widths or widths_of(quantizable(model, config), config)
 
     def round_block(block: nn.Module, layers: Layers, run: Run) -> dict[str, Rounded]:
         return {
             name: round_columns(
                 layers[name].weight.reshape(-1, len(moment)),
                 moment,
-                bits_of(name, layers[name], config),
+                bits[name],
                 config.group,
             )
             for name, moment in input_moments(layers, run).items()
         }
 
-    round_blocks(model, rows, config, round_block)
+    round_blocks(model, rows, config, bits, round_block)
 
 
 def round_columns(matrix: mx.array, moment: mx.array, bits: int, group_size: int) -> Rounded:

@@ -62,6 +62,11 @@ def bits_of(name: str, layer: nn.Module, config: QuantizationConfig) -> int:
     return config.bits_of_embeddings if is_embedding(name, layer) else config.bits
 
 
+def widths_of(layers: Layers, config: QuantizationConfig) -> dict[str, int]:
+    """Bits of each layer."""
+    return {name: bits_of(name, layer, config) for name, layer in layers.items()}
+
+
 def describe(model: nn.Module, config: QuantizationConfig) -> dict[str, Any]:
     """The ``quantization`` section of ``config.json``, as mlx-lm reads it."""
     common = {"group_size": config.group, "bits": config.bits, "mode": config.mode}

@@ -10,8 +10,9 @@ import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
 from mlx_backends.quantization.config import QuantizationConfig
+from mlx_backends.quantization.gptq import gptq
 from mlx_backends.quantization.grids import packed_layer, round_to_best_grid
-from mlx_backends.quantization.layers import Layers, arrays, bits_of, leaves, quantizable
+from mlx_backends.quantization.layers import Layers, arrays, bits_of, leaves, quantizable, widths_of
 from mlx_backends.quantization.sensitivity import sensitivities
 
 _SCALE_BITS = 32  # a scale and a bias of 16 bits each
@@ -19,9 +20,7 @@ _SCALE_BITS = 32  # a scale and a bias of 16 bits each
 
 def round_to_nearest(model: nn.Module, config: QuantizationConfig) -> None:
     """Round each layer by itself."""
-    chosen = quantizable(model, config)
-    widths = {name: bits_of(name, layer, config) for name, layer in chosen.items()}
-    pack(model, widths, config)
+    pack(model, widths_of(quantizable(model, config), config), config)
 
 
 def search(model: nn.Module, config: QuantizationConfig) -> None:
@@ -55,6 +54,8 @@ def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -
 def mixed(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[str, float]:
     """Give the layers that hurt the most when rounded ``high_bits``, within ``target_bits``.
 
+    All are then rounded by GPTQ.
+
     Args:
         model: A language model.
         rows: Token ids, (rows, length).
@@ -63,9 +64,8 @@ def mixed(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[
     Returns:
         Sensitivity of each layer, as of ``sensitivities``.
     """
-    chosen = quantizable(model, config)
     found = sensitivities(model, rows, config)
-    pack(model, _widths(chosen, found, _size(model), config), config)
+    gptq(model, rows, config, _widths(quantizable(model, config), found, _size(model), config))
     return found
 
 

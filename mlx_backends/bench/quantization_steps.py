@@ -97,7 +97,7 @@ def step_times(state: Run, batch: TrainingBatch) -> None:
             ("usual loop", usual, None),
         )
     }
-    figures = _medians({name: stepper.step for name, stepper in steppers.items()})
+    figures = _medians(state, {name: stepper.step for name, stepper in steppers.items()})
     for above, below in _RATIOS:
         figures[f"{above} / {below}"] = figures[above] / figures[below]
     _note(state, STEP_TIMES, batch, figures)
@@ -149,7 +149,7 @@ def step_parts(state: Run, batch: TrainingBatch) -> None:
         },
     }  # fmt: skip
     figures = _medians(
-        {name: _timed(mx.compile(run), *given) for name, (run, given) in parts.items()}
+        state, {name: _timed(mx.compile(run), *given) for name, (run, given) in parts.items()}
     )
     _note(state, STEP_PARTS, batch, figures)
 
@@ -183,10 +183,9 @@ def _timed(run: Callable[..., Any], *arguments: Any) -> Callable[[], float]:
     return once
 
 
-def _medians(timed: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    for once in timed.values():
-        once()
-        once()
+def _medians(state: Run, timed: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    for name, once in timed.items():
+        state.report(f"{name}: {once():.1f} s at first, {once():.4f} then")  # it compiles kernels
     times: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(_TIMED_STEPS):  # in turn, so that a busy moment meets all alike
         for name, once in timed.items():

@@ -59,4 +59,4 @@ def test_steps_and_their_parts_are_timed(tiny, ids, tmp_path):
     assert times["usual loop, uncompiled / with rounding, compiled"] == pytest.approx(
         times["usual loop, uncompiled"] / times["with rounding, compiled"]
     )
-    assert len(lines) == len(times) + len(parts)
+    assert len(lines) > len(times) + len(parts)

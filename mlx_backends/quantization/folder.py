@@ -122,12 +122,20 @@ def _quantized(
         model,
         config,
         stored=stored,
+        read_again=lambda: _read_again(model, folder, stored),
         on_step=(lambda done, total, _: on_progress(done, total)) if on_progress else None,
     )
     _cast(model, stored)
     settings["quantization"] = describe(model, config)
     settings["quantization_config"] = settings["quantization"]  # where the Hub looks
     return _Quantized(dict(arrays(model)), settings, num_weights)
+
+
+def _read_again(model: nn.Module, folder: Path, stored: mx.Dtype) -> None:
+    fresh, _ = read_model(folder)
+    ptq.unpack(fresh)
+    _cast(fresh, stored)
+    model.update(fresh.parameters())
 
 
 def _stored_type(model: nn.Module) -> mx.Dtype:

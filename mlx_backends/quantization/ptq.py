@@ -10,9 +10,8 @@ import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
 from mlx_backends.quantization.config import QuantizationConfig
-from mlx_backends.quantization.gptq import gptq
 from mlx_backends.quantization.grids import packed_layer, round_to_best_grid
-from mlx_backends.quantization.layers import Layers, arrays, bits_of, leaves, quantizable, widths_of
+from mlx_backends.quantization.layers import arrays, bits_of, leaves, quantizable, widths_of
 from mlx_backends.quantization.sensitivity import sensitivities
 
 _SCALE_BITS = 32  # a scale and a bias of 16 bits each
@@ -51,46 +50,29 @@ def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -
     nn.quantize(model, config.group, config.bits, mode=config.mode, class_predicate=choose)
 
 
-def mixed(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[str, float]:
-    """Give the layers that hurt the most when rounded ``high_bits``, within ``target_bits``.
-
-    All are then rounded by GPTQ.
-
-    Args:
-        model: A language model.
-        rows: Token ids, (rows, length).
-        config: Bits, groups and the budget.
-
-    Returns:
-        Sensitivity of each layer, as of ``sensitivities``.
-    """
-    found = sensitivities(model, rows, config)
-    gptq(model, rows, config, _widths(quantizable(model, config), found, _size(model), config))
-    return found
-
-
-def _widths(
-    chosen: Layers, sensitivities: dict[str, float], size: int, config: QuantizationConfig
-) -> dict[str, int]:
-    """More bits for the most sensitive layers, as many as the budget takes.
+def mixed_widths(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[str, int]:
+    """Bits of each layer: ``high_bits`` for the most sensitive ones that the budget takes.
 
     mlx-lm's own search for a threshold stops early where one layer stands out.
+
+    Args:
+        model: A language model; unchanged.
+        rows: Token ids, (rows, length).
+        config: Bits, groups and the budget.
     """
+    chosen, size = quantizable(model, config), sum(array.size for _, array in arrays(model))
+    found = sensitivities(model, rows, config)
     assert config.target_bits is not None
     widths = dict.fromkeys(chosen, config.bits)
     packed = sum(layer.weight.size for layer in chosen.values())
     per_weight = config.bits + _SCALE_BITS / config.group
     left = config.target_bits * size - 16 * (size - packed) - per_weight * packed
-    for name in sorted(chosen, key=lambda name: -sensitivities[name]):
+    for name in sorted(chosen, key=lambda name: -found[name]):
         cost = (config.bits_of_sensitive - config.bits) * chosen[name].weight.size
         if cost <= left:
             widths[name] = config.bits_of_sensitive
             left -= cost
     return widths
-
-
-def _size(model: nn.Module) -> int:
-    return sum(array.size for _, array in arrays(model))
 
 
 def unpack(model: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlx_backends.errors import MissingExtraError
+from mlx_backends.plotting import new_figure
 
 
 def draw(points: Sequence[tuple[str, int, float]], path: Path) -> Path:
@@ -16,12 +16,8 @@ def draw(points: Sequence[tuple[str, int, float]], path: Path) -> Path:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = new_figure(7)
     axes = figure.subplots()
     if len({count for _, count, _ in points}) == 1:
         axes.bar([system for system, _, _ in points], [speed for _, _, speed in points])

@@ -3,13 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlx_backends.bench.record import Comparison, Record
-from mlx_backends.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from mlx_backends.plotting import new_figure
 
 _FIRST_NUMBER = re.compile(r"\d[\d,.]*")
 
@@ -48,7 +44,7 @@ def draw_costs(microseconds: Mapping[str, float], folder: Path) -> Path:
         MissingExtraError: matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figure = _new_figure(9)
+    figure = new_figure(9)
     axes = figure.subplots()
     bars = axes.barh(list(microseconds), list(microseconds.values()))
     axes.bar_label(bars, fmt="%.0f", padding=3)
@@ -63,7 +59,7 @@ def _draw_lines(
     series: Iterable[Comparison], x_label: str, metric: str, title: str, path: Path
 ) -> Path:
     """A line for each system."""
-    figure = _new_figure(7)
+    figure = new_figure(7)
     axes = figure.subplots()
     lines: dict[str, list[tuple[float, float]]] = {}
     for comparison in series:
@@ -77,14 +73,6 @@ def _draw_lines(
     axes.legend()
     figure.savefig(path, dpi=150)
     return path
-
-
-def _new_figure(width: float) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
-    return Figure(figsize=(width, 4.5), layout="constrained")
 
 
 def _number_in(text: str) -> float:

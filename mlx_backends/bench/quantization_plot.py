@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlx_backends.errors import MissingExtraError
+from mlx_backends.plotting import new_figure
 
 # Of rows by a text in their name, first match first; others are rounded to nearest.
 _KINDS = (
@@ -29,11 +29,7 @@ def draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> Path:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = new_figure(8, 5)
     axes = figure.subplots()
     for (label, marker), points in _series(rows).items():
         axes.plot(*zip(*sorted(points), strict=True), marker=marker, label=label, linewidth=0.8)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlx_backends.errors import MissingExtraError
+from mlx_backends.plotting import new_figure
 
 
 def draw_sparsity(figures: Mapping[str, Any], folder: Path) -> Path:
@@ -13,13 +13,8 @@ def draw_sparsity(figures: Mapping[str, Any], folder: Path) -> Path:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import PercentFormatter
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
     folder.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    figure = new_figure(10)
     time_axes, size_axes = figure.subplots(1, 2)
     points = figures["points"]
     dense_bytes = next(point["megabytes"] for point in points if point["system"] == "dense")
@@ -32,7 +27,7 @@ def draw_sparsity(figures: Mapping[str, Any], folder: Path) -> Path:
     for axes, label in ((time_axes, "time, dense = 1"), (size_axes, "bytes, dense = 1")):
         axes.axhline(1, color="black", linewidth=1)
         axes.set(xscale="log", yscale="log", xlabel="density", ylabel=label)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_formatter("{x:.0%}")
         axes.grid(alpha=0.3)
         axes.legend()
     size, device = figures["size"], figures["environment"]["device"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlx_backends.bench.techniques_table import BASELINE, Row
-from mlx_backends.errors import MissingExtraError
+from mlx_backends.plotting import new_figure
 
 _PANELS = (
     ("decode, tokens/s", "decode speed, times the model as it is"),
@@ -20,13 +20,9 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
     baseline = next(row for row in rows if row.variant == BASELINE)
     shown = [row for row in rows if any(name in row.figures for name, _ in _PANELS)]
-    figure = Figure(figsize=(13, 1 + 0.32 * len(shown)), layout="constrained")
+    figure = new_figure(13, 1 + 0.32 * len(shown))
     panels = figure.subplots(1, len(_PANELS), sharey=True)
     labels = [f"{row.technique}: {row.variant}" for row in shown]
     for axes, (name, title) in zip(panels, _PANELS, strict=True):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mlx_backends.errors import MissingExtraError
+from mlx_backends.plotting import new_figure
 from mlx_backends.quantization.report import QuantizationReport
 
 _MAX_BARS = 40
@@ -15,11 +15,7 @@ def draw(report: QuantizationReport, path: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = new_figure(11, 7)
     top, bottom = figure.subplots(2, 1)
     _draw_sizes(top, report)
     _draw_layers(bottom, report)

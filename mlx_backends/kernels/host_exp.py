@@ -12,18 +12,18 @@ import mlx.core as mx
 _LOG2_E = 1.4426950408889634
 # Adding and taking off 1.5 * 2^23 rounds a float32 to an integer, which is then in its low bits.
 _ROUNDER = 12_582_912.0
-# Exponents outside those of normal float32 would wrap around into other numbers' bits: below, the
-# result is the smallest, 1e-38, and above about the largest, 3.4e38. NaN stays NaN in MLX's
-# minimum and maximum.
-_LEAST_EXPONENT, _LARGEST_EXPONENT = -126.0, 127.99
+# Exponents below that of the smallest normal float32 give it instead: 1e-38.
+_LEAST_EXPONENT = -126.0
 # Minimax polynomial of 2^f on [-1/2, 1/2], 1 at 0: relative error 9e-8.
 _C1, _C2, _C3, _C4, _C5 = 0.69314700, 0.24022242, 0.05550734, 0.00967151, 0.00132647
 
 
 def exp_of_difference(x: mx.array, offset: mx.array) -> mx.array:
-    """``exp(x - offset)``, between 1e-38 and 3.4e38, also of infinities; NaN of NaN.
+    """``exp(x - offset)``; at least 1e-38, also of minus infinity; NaN of NaN.
 
-    Shapes: x and offset float32, broadcast against each other.
+    Shapes: x and offset float32, broadcast against each other. Differences up to 88: beyond, the
+    exponent would run into the sign. The callers' differences are from a maximum, or bounded; one
+    operation more here would be a loop and an array more.
     """
     fraction, rounded = _split(x, offset)
     bits = _add_exponent(_power_of_two(fraction).view(mx.int32), rounded.view(mx.int32))
@@ -34,7 +34,6 @@ def exp_of_difference(x: mx.array, offset: mx.array) -> mx.array:
 def _split(x: mx.array, offset: mx.array) -> tuple[mx.array, mx.array]:
     """``f``, and a float32 that carries ``i`` in its low bits."""
     power = mx.maximum((x - offset) * _LOG2_E, _LEAST_EXPONENT)
-    power = mx.minimum(power, _LARGEST_EXPONENT)
     rounded = power + _ROUNDER
     return power - (rounded - _ROUNDER), rounded
 

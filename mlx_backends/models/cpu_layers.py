@@ -98,7 +98,8 @@ class HostGatedMLP(nn.Module):
         if x.dtype != mx.float32 or _num_rows(x) < _MIN_ROWS_OF_FAST_EXP:
             return super().__call__(x)
         gate, up = self.gate_proj(x), self.up_proj(x)
-        decay = exp_of_difference(-gate, mx.zeros((x.shape[-2], 1)))  # finite
+        # exp(80) is finite, and what it divides is 0 already.
+        decay = exp_of_difference(mx.minimum(-gate, 80.0), mx.zeros((x.shape[-2], 1)))
         return self.down_proj(gate * up / (1.0 + decay))
 
 

@@ -100,6 +100,18 @@ def test_gated_mlp(family, num_rows):
     assert_close(swapped(x), plain(x))
 
 
+def test_gates_beyond_what_an_exponential_holds():
+    plain, swapped = mlp_of(llama), mlp_of(llama)
+    swapped.update(plain.parameters())
+    cpu_layers.install(swapped)
+    x = mx.random.normal((16, 32), key=mx.random.key(1))
+    for scale in (1e2, 1e3, 1e6):
+        assert_close(swapped(scale * x), plain(scale * x))
+    damaged = mx.where(mx.arange(16)[:, None] == 3, mx.nan, x)
+    is_nan = mx.isnan(swapped(damaged)).all(axis=-1)
+    assert is_nan.tolist() == [row == 3 for row in range(16)]
+
+
 def mlp_of(family):
     if family is qwen3:
         return qwen3.MLP(32, 48)

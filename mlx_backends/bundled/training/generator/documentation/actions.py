@@ -38,7 +38,7 @@ def actions_table(writer: Writer) -> Section:
         )
         row = table_row([code, text] if is_first else [text, code])
         rows.append(row)
-        section.asks.append(writer.ask_name(action, kind, code, row))
+        section.asks.append(writer.ask_name(action, writer.kind(kind), code, row))
         if rng.random() < 0.4:
             section.asks.append(writer.ask("meaning", text, row, c=code, k=writer.kind(kind)))
     section.blocks = [table(rng, rows)]
@@ -71,7 +71,7 @@ def actions_list(writer: Writer) -> Section:
             )
         )
         line = writer.with_tail(line)
-        section.asks.append(writer.ask_name(action, kind, code, line))
+        section.asks.append(writer.ask_name(action, writer.kind(kind), code, line))
         meaning = next(
             (
                 t
@@ -101,7 +101,9 @@ def code(writer: Writer) -> Section:
         text = rng.choice((action.stated, action.third))
         line = f"# {text}\n{call}" if above else f"{call}{' ' * rng.choice((1, 2, 2, 5))}# {text}"
         lines.append(line)
-        section.asks.append(writer.ask_name(action, kind, call, " ".join(line.split())))
+        section.asks.append(
+            writer.ask_name(action, writer.kind(kind), call, " ".join(line.split()))
+        )
     section.blocks = [fenced(rng, lines, "python" if kind == "function" else "bash")]
     return section
 
@@ -137,7 +139,7 @@ def interface(writer: Writer) -> Section:
         + " ".join((does, returns, raises))
     ]
     section.asks = [
-        writer.ask_name(action, "function", f"`{name}", f"{signature} {does}"),
+        writer.ask_name(action, writer.kind("function"), f"`{name}", f"{signature} {does}"),
         writer.ask("returns", result, returns, c=spoken),
         writer.ask("raises", error, raises, c=spoken, s=asked),
         writer.ask("error", error, raises, s=asked, k="error"),

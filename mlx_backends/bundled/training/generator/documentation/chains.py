@@ -64,17 +64,7 @@ def doers(writer: Writer, section: Section) -> None:
     done = wordings.third(action.stated) if not form or " or " in all_of else action.stated
     line = capitalize(f"{all_of} {done}.")
     answer = all_of if all_of in line else capitalize(all_of)
-    section.asks.append(
-        writer.ask(
-            "name",
-            answer,
-            line,
-            w=action.asked,
-            w3=wordings.third(action.asked),
-            wg=wordings.gerund(action.asked),
-            k=writer.kind(kind),
-        )
-    )
+    section.asks.append(writer.ask_name(action, writer.kind(kind), answer, line))
     section.blocks.append(line)
 
 
@@ -95,18 +85,7 @@ def keys(writer: Writer, section: Section) -> None:
     called = rng.choice(("key", "key", "keystroke", "shortcut")) if is_key else writer.kind(kind)
     for code, action in zip(codes, actions, strict=True):
         answer = code if code in line else capitalize(code)
-        asked = action.asked
-        section.asks.append(
-            writer.ask(
-                "name",
-                answer,
-                line,
-                w=asked,
-                w3=wordings.third(asked),
-                wg=wordings.gerund(asked),
-                k=called,
-            )
-        )
+        section.asks.append(writer.ask_name(action, called, answer, line))
         if rng.random() < 0.4:
             section.asks.append(writer.ask("meaning", action.third, line, c=code, k=called))
     section.blocks.append(line)

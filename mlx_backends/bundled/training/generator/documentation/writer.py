@@ -202,8 +202,8 @@ class Writer:
         slots = {"p": self.project.name, **slots}
         return Ask(capitalize(self.rng.choice(frames)(self.rng, slots)), answer, anchor)
 
-    def ask_name(self, action: Action, kind: str, code: str, anchor: str) -> Ask:
-        """Ask for the name of what does something."""
+    def ask_name(self, action: Action, called: str, code: str, anchor: str) -> Ask:
+        """Ask for the name, called a command or an option or the like, of what does something."""
         w = action.asked
         return self.ask(
             "name",
@@ -212,7 +212,7 @@ class Writer:
             w=w,
             w3=wordings.third(w),
             wg=wordings.gerund(w),
-            k=self.kind(kind),
+            k=called,
         )
 
     def _mixed(self, items: list) -> list:

@@ -10,7 +10,7 @@ from mlx_backends.bundled.evaluation.held_out import (
     assert_wordings_differ,
     bare_question,
 )
-from mlx_backends.bundled.training import prose
+from mlx_backends.bundled.training import prose, recall
 from mlx_backends.bundled.training.generator import Corpus, Generator
 from mlx_backends.bundled.training.generator.documentation.renaming import Renaming
 from mlx_backends.bundled.training.generator.documentation.writer import Ask
@@ -91,6 +91,14 @@ def test_renaming_is_the_same_everywhere_and_keeps_answers_spans():
     assert "1.25." in renamed
 
 
+@pytest.mark.parametrize("role", ["Error", "Exception", "Warning"])
+def test_a_class_keeps_what_its_name_says_it_is(role):
+    renaming = Renaming(Names(random.Random(1)))
+    renamed = renaming.text(f"Raises Bad{role}, see RowReader.").split()[1].rstrip(",")
+    assert renamed.endswith(role)
+    assert renamed != f"Bad{role}"
+
+
 def test_training_reads_no_paragraph_that_is_kept_for_evaluation(tmp_path, monkeypatch):
     key = next(key for key in prose.written_questions() if prose.is_held_out(key))
     kept = PAGE[0]
@@ -102,3 +110,17 @@ def test_training_reads_no_paragraph_that_is_kept_for_evaluation(tmp_path, monke
     assert not trained.written, "of the others nothing is asked"
     assert unseen.documents == [PAGE]
     assert list(unseen.written) == [kept[0]]
+
+
+def test_each_answered_paragraph_is_asked_once_amid_others_of_its_pages(generator):
+    asked, passages = recall.written(generator, 10)
+    texts = {
+        " ".join(PAGE[0]): WRITTEN[PAGE[0][0]][:2],
+        "Logs\n" + " ".join(PAGE[1]): WRITTEN[PAGE[1][0]],
+    }
+    assert {*passages[:2]} == {*texts}
+    for question, passage in zip(asked, passages[:2], strict=True):
+        assert question in [item.question for item in texts[passage]]
+    assert passages[2:] == [PAGE[2][0]], "of pages that are asked about, nothing else"
+    one_asked, one_passage = recall.written(generator, 1)
+    assert len(one_asked) == len(one_passage) == 1

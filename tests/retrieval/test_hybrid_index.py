@@ -29,7 +29,7 @@ def found(hits):
 def test_words_and_meaning_both_count(index):
     hits = index.search("dogs", np.array([0.5, 0, 1, 0.8], np.float32), top_k=4)
     assert found(hits) == [3, 2, 0, 1]
-    assert [hit.score for hit in hits] == pytest.approx([0.6 * 0.8 + 0.4, 0.6, 0.6 * 0.5, 0])
+    assert [hit.score for hit in hits] == pytest.approx([0.65 * 0.8 + 0.35, 0.65, 0.65 * 0.5, 0])
 
 
 def test_the_surer_of_the_two_decides(index):

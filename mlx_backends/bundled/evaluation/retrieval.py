@@ -15,7 +15,7 @@ from mlx_backends.bundled.training.families import (
     HELD_OUT_RELATIONS,
     HELD_OUT_REWORDED,
 )
-from mlx_backends.bundled.training.generator import Generator
+from mlx_backends.bundled.training.generator import Corpus, Generator
 from mlx_backends.retrieval.hybrid_index import HybridIndex
 from mlx_backends.retrieval.splitter import Chunk
 
@@ -57,6 +57,7 @@ class _Kind:
     make: Callable[[Generator, int], Items]
     families: Sequence[object]
     gate: float | None
+    corpus: Callable[[HeldOutProse], Corpus] = lambda prose: prose.all
 
 
 _STATEMENTS = (
@@ -72,6 +73,7 @@ _PAGES = (
     _Kind("pages, reworded questions", recall.pages, HELD_OUT_REWORDED, None),
     _Kind("pages, unseen relations", recall.pages, HELD_OUT_RELATIONS, None),
     _Kind("real prose", recall.prose, ALL_TRAINED, None),
+    _Kind("written questions", recall.written, ALL_TRAINED, None, lambda prose: prose.written),
 )
 
 
@@ -148,12 +150,14 @@ def _named(kinds: Sequence[_Kind], rows: Sequence[str]) -> list[_Kind]:
 
 def _pools(kind: _Kind, prose: HeldOutProse, items: int, embed: Embed) -> Iterator[Pool]:
     """Pools of 500 passages each; the last may ask fewer questions than it has passages."""
-    generator = Generator(SEED, prose.all, held_out=True, families=kind.families)
+    generator = Generator(SEED, kind.corpus(prose), held_out=True, families=kind.families)
     for start in range(0, items, POOL):
         asked, passages = kind.make(generator, POOL)
         asked = asked[: items - start]
         questions, texts = embed(asked), embed(passages)
         yield Pool(asked, passages, questions @ texts.T, (questions, texts))
+        if len(asked) < POOL:  # all that there are
+            return
 
 
 def _dense_recall(pool: Pool) -> float:

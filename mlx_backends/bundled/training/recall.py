@@ -30,6 +30,32 @@ def prose(generator: Generator, count: int) -> tuple[list[str], list[str]]:
     return _distinct(lambda: generator.prose_context(4), count)
 
 
+def written(generator: Generator, count: int) -> tuple[list[str], list[str]]:
+    """Take a question written by hand for each paragraph that has some, and the paragraphs.
+
+    Other paragraphs of the same pages, up to ``count`` in all, come after those that answer. There
+    may be fewer questions than ``count``.
+    """
+    rng, corpus = generator.rng, generator.corpus
+    answered: dict[str, str] = {}  # paragraph -> question
+    others: list[str] = []
+    for document in corpus.documents:
+        if not any(paragraph[0] in corpus.written for paragraph in document):
+            continue
+        for paragraph in document:
+            heading = corpus.headings.get(paragraph[0], "")
+            passage = f"{heading}\n{' '.join(paragraph)}".strip()
+            asked = corpus.written.get(paragraph[0], ())
+            told = [item.question for item in asked if item.answer is not None]
+            if told:
+                answered[passage] = rng.choice(told)
+            else:
+                others.append(passage)
+    chosen = rng.sample(sorted(answered), min(count, len(answered)))
+    rng.shuffle(others)
+    return [answered[passage] for passage in chosen], [*chosen, *others][:count]
+
+
 def _distinct(make: Callable[[], Context], count: int) -> tuple[list[str], list[str]]:
     """Take one question for each passage; no other passage holds the sentence that answers it."""
     chosen: dict[str, str] = {}  # sentence that answers -> question

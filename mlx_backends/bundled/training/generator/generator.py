@@ -40,6 +40,7 @@ class Generator:
         level: float = 1.0,
     ) -> None:
         self.rng = random.Random(seed)
+        self.corpus = corpus
         self.names = Names(self.rng, held_out=held_out)
         self.names.learn(corpus.nouns, corpus.modifiers)
         self.level = level

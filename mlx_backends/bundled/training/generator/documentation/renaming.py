@@ -15,6 +15,8 @@ _PLACES = {
     # Not a part of a version, a date, a range or a decimal.
     "number": r"(?<![\w.,/:-])[1-9]\d{1,4}(?![\w/:-]|[.,]\d)",
 }
+# A class that ends so is told by it: "which error", "what warns".
+_ROLE = re.compile(r"(?:Error|Exception|Warning)$")
 _PLACE = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PLACES.items()))
 
 
@@ -23,12 +25,12 @@ class Renaming:
 
     def __init__(self, names: Names) -> None:
         self._given: dict[str, str] = {}
-        self._makers: dict[str, Callable[[], str]] = {
-            "environment": lambda: f"{names.part()}_{names.identifier()}".upper(),
-            "identifier": lambda: f"{names.part()}_{names.identifier()}",
-            "class": names.class_name,
-            "flag": names.flag,
-            "number": lambda: str(names.rng.randint(10, 9_999)),
+        self._makers: dict[str, Callable[[str], str]] = {
+            "environment": lambda old: f"{names.part()}_{names.identifier()}".upper(),
+            "identifier": lambda old: f"{names.part()}_{names.identifier()}",
+            "class": lambda old: names.class_name(role[0] if (role := _ROLE.search(old)) else None),
+            "flag": lambda old: names.flag(),
+            "number": lambda old: str(names.rng.randint(10, 9_999)),
         }
 
     def page(self, blocks: list[str], asks: list[Ask]) -> tuple[list[str], list[Ask]]:
@@ -51,7 +53,7 @@ class Renaming:
     def _other_name(self, found: re.Match[str]) -> str:
         old, kind = found[0], found.lastgroup or ""
         while old not in self._given:
-            new = self._makers[kind]()
+            new = self._makers[kind](old)
             if new not in self._given.values():
                 self._given[old] = new
         return self._given[old]

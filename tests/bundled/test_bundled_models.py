@@ -11,7 +11,7 @@ from mlx_backends import bundled
 from mlx_backends.bundled.evaluation.chat import prompt_of
 from mlx_backends.bundled.evaluation.chat_model import ChatModel
 from mlx_backends.bundled.evaluation.rows import LM_ROWS
-from mlx_backends.bundled.training import chatml, export
+from mlx_backends.bundled.training import chatml
 from mlx_backends.bundled.training.generator import Conversation
 from mlx_backends.config import EmbedderConfig, RerankerConfig
 from mlx_backends.errors import ModelNotFoundError
@@ -66,15 +66,6 @@ def test_a_folder_is_complete_and_small(kind):
         "README.md",
     } <= names
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < MAX_BYTES
-
-
-def test_the_chat_model_has_the_widths_that_export_writes():
-    config = json.loads((bundled.path("lm") / "config.json").read_text("utf-8"))
-    quantization = config["quantization"]
-    wider = {path: item["bits"] for path, item in quantization.items() if isinstance(item, dict)}
-    assert quantization["bits"] == 4
-    assert {path.rpartition(".")[2]: bits for path, bits in wider.items()} == export.WIDER
-    assert len(wider) == 1 + 2 * config["num_hidden_layers"]
 
 
 def test_an_unknown_kind_is_a_typed_error():

@@ -11,8 +11,6 @@ from mlx_backends import fast_blas
 from mlx_backends.bundled.training import chatml, tokenizer
 
 GROUP_SIZE = 64
-WIDER = {"embed_tokens": 6, "v_proj": 6, "o_proj": 5}
-"""Bits of the chat model's tensors whose rounding to 4 costs most right answers for their size."""
 
 
 def export(inputs: Path, weights: Path, target: Path, *, bits: int = 4) -> None:
@@ -22,7 +20,7 @@ def export(inputs: Path, weights: Path, target: Path, *, bits: int = 4) -> None:
         inputs: Holds `tokenizer.json`.
         weights: Holds some of `lm-*.safetensors`, `encoder.safetensors`, `reranker.safetensors`.
         target: Gets the folders `lm`, `encoder` and `reranker`.
-        bits: Bits of a chat model weight; at 4, the tensors of `WIDER` have more.
+        bits: Bits of a chat model weight.
     """
     if list(weights.glob("lm-*.safetensors")):
         with tempfile.TemporaryDirectory() as scratch:
@@ -63,21 +61,13 @@ def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
 
 
 def quantize_lm(source: Path, target: Path, *, bits: int) -> None:
-    """Quantize with MLX's affine mode and write the result; at 4 bits, `WIDER` holds."""
+    """Quantize with MLX's affine mode and write the result."""
     import mlx.core as mx
     from mlx.utils import tree_flatten
     from mlx_lm.utils import load_model, quantize_model
 
-    def width(path: str, layer: Any) -> bool | dict[str, int]:
-        wider = WIDER.get(path.rpartition(".")[2]) if bits == 4 else None
-        if wider is None:
-            return hasattr(layer, "to_quantized")
-        return {"group_size": GROUP_SIZE, "bits": wider}
-
     model, config = load_model(source)
-    model, config = quantize_model(
-        model, config, group_size=GROUP_SIZE, bits=bits, quant_predicate=width
-    )
+    model, config = quantize_model(model, config, group_size=GROUP_SIZE, bits=bits)
     target.mkdir(parents=True, exist_ok=True)
     mx.save_safetensors(
         str(target / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"}

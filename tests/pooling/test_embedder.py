@@ -18,6 +18,8 @@ from mlx_backends.errors import (
     RequestError,
 )
 
+# So many batches that they outlast what a busy machine takes to wake the thread that waits.
+MANY = 500
 TEXTS = ["the cat sat on the mat .", "a dog", "", "old tree , new river and a small cat", "the cat"]
 
 
@@ -202,7 +204,7 @@ async def test_other_jobs_run_between_batches(encoder, make_embedder, worker):
     def post_job(finished: int, total: int) -> None:
         worker.post(lambda: done.append(finished))
 
-    await embedder.aembed(random_texts(10), on_progress=post_job)
+    await embedder.aembed(random_texts(MANY), on_progress=post_job)
     assert len(done) > 1
 
 
@@ -280,7 +282,7 @@ def closing_worker(worker):
 def test_a_batch_that_its_worker_drops_is_an_error(encoder, make_embedder, closing_worker):
     embedder = make_embedder(encoder.folder, max_batch_tokens=24)
     with pytest.raises(EngineClosedError):
-        embedder.embed(random_texts(10), on_progress=closing_worker)
+        embedder.embed(random_texts(MANY), on_progress=closing_worker)
 
 
 async def test_a_dropped_batch_does_not_look_like_cancellation(
@@ -288,7 +290,7 @@ async def test_a_dropped_batch_does_not_look_like_cancellation(
 ):
     embedder = make_embedder(encoder.folder, max_batch_tokens=24)
     with pytest.raises(EngineClosedError):
-        await embedder.aembed(random_texts(10), on_progress=closing_worker)
+        await embedder.aembed(random_texts(MANY), on_progress=closing_worker)
 
 
 def test_text_that_is_not_unicode_is_refused(encoder, make_embedder):

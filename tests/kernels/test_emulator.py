@@ -26,7 +26,8 @@ def plant(monkeypatch):
 
 BODY = "paged_attention.h"
 BARRIER = "THREADGROUP_BARRIER();"
-WRITE = "out[row * HEAD_DIM + dim] ="
+PLACE = "(token * q_shape[1] + head) * HEAD_DIM"
+WRITE = f"out[{PLACE} + dim] ="
 PLANTED = {
     "missing barrier": (BARRIER, "", r"race on shared_\w+\[\d+\]: written by thread \d+ and read"),
     "barrier in a branch": (
@@ -41,17 +42,17 @@ PLANTED = {
     ),
     "write past the output": (
         WRITE,
-        "out[row * HEAD_DIM + dim + 1] =",
+        f"out[{PLACE} + dim + 1] =",
         r"out-of-bounds write of out\[1024\], which has 1024 elements",
     ),
     "unwritten output": (
         WRITE,
-        "if (dim != 5) out[row * HEAD_DIM + dim] =",
+        f"if (dim != 5) out[{PLACE} + dim] =",
         r"unwritten output out\[5\], and 15 more of 1024",
     ),
     "two writers": (
         WRITE,
-        "out[row * HEAD_DIM + dim / 2] =",
+        f"out[{PLACE} + dim / 2] =",
         r"race on out\[\d+\]: written by thread",
     ),
     "read past the block table": (

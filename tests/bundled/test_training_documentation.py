@@ -31,7 +31,8 @@ def test_every_answer_is_a_span_of_the_passage_it_cites(generator):
             answered += 1
             passages = [" ".join(passage.split()) for passage in context.passages]
             assert item.answer in passages[item.passage], item
-            assert sum(item.sentence in passage for passage in passages) == 1, item
+            holding = [i for i, passage in enumerate(passages) if item.sentence in passage]
+            assert item.passage == holding[0], item  # overlapping chunks: the first is cited
     assert answered > 5 * refused > 500
 
 

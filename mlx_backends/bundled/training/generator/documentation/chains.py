@@ -91,6 +91,26 @@ def keys(writer: Writer, section: Section) -> None:
     section.blocks.append(line)
 
 
+def gapped(writer: Writer, section: Section) -> None:
+    """Names of one verb that is said once: ```tool list`` shows the jobs, and ``tool log`` the output``."""
+    rng, kind = writer.rng, writer.rng.choice(("command", "command", "option", "function", "class"))
+    verb, asked = verbs_of(writer)
+    codes = [f"`{writer.project.code(kind)}`" for _ in range(rng.choice((2, 2, 3)))]
+    if kind == "command" and rng.random() < 0.4:  # a command and the same with more words
+        codes[1] = f"`{codes[0].strip('`')} {writer.names.part()}`"
+    things = [object_of(writer) for _ in codes]
+    if len({item.full for item in things}) < len(things):
+        return
+    parts = [f"{codes[0]} {verb.third} {things[0].full}"]
+    parts += [f"{code} {item.full}" for code, item in zip(codes[1:], things[1:], strict=True)]
+    line = capitalize(_listed(writer, parts, "and")) + "."
+    called = writer.kind(kind)
+    for code, thing in zip(codes, things, strict=True):
+        slots = {"v": asked.third, "b": asked.base, "o": thing.short, "k": called}
+        section.asks.append(writer.ask("gap", code, line, **slots))
+    section.blocks.append(line)
+
+
 def also(writer: Writer, section: Section) -> None:
     """What names are besides: ``A and B are also C; D is also E``."""
     rng = writer.rng

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mlx_backends.bundled.training.families import Fact
+from mlx_backends.bundled.training.generator.documentation.headed import run_in_head
 from mlx_backends.bundled.training.generator.documentation.listings import Listings
 from mlx_backends.bundled.training.generator.documentation.references import References
 from mlx_backends.bundled.training.generator.documentation.renaming import Renaming
@@ -28,6 +29,8 @@ _MOST_MISSES = 2
 _ALONE = 0.3
 # Share of pages with written questions whose names are exchanged, so that none is learned by heart.
 _RENAMED = 0.6
+# Share of paragraphs that begin with what they are about in bold.
+_RUN_IN = 0.15
 # Share of searched contexts whose passages keep the order of the search, as in use.
 _IN_ORDER = 0.7
 # Characters of a chunk; those of the product are as long as 160 tokens, about 490 characters.
@@ -165,17 +168,23 @@ class Documentation:
                 section = listed.section()
             else:
                 section = maker(writer) if draw < 0.88 else self._facts_section()
-            blocks += self._headed(section)
+            blocks += self._headed(writer, section)
             asks += section.asks
         return _Page.of(self._chunks(blocks), asks)
 
-    def _headed(self, section: Section) -> list[str]:
+    def _headed(self, writer: Writer, section: Section) -> list[str]:
         rng = self.rng
         title = capitalize(rng.choice((component_name, thing_name))(self.names))
-        blocks = [f"{rng.choice(('##', '##', '##', '###'))} {title}"] if rng.random() < 0.85 else []
-        if rng.random() < 0.3:
+        first, *rest = section.blocks or [""]
+        is_headed = first.startswith("#")
+        blocks = []
+        if not is_headed and rng.random() < 0.85:
+            blocks.append(f"{rng.choice(('##', '##', '##', '###'))} {title}")
+        if not is_headed and rng.random() < 0.3:
             blocks.append(" ".join(self._passages.real_sentences(1)))
-        blocks += section.blocks
+        elif first[:1].isalpha() and rng.random() < _RUN_IN:
+            first = f"{run_in_head(writer)} {first}"
+        blocks += [first, *rest] if section.blocks else []
         if rng.random() < 0.25:
             blocks.append(" ".join(self._passages.real_sentences(rng.randint(1, 2))))
         return blocks
@@ -241,9 +250,9 @@ class Documentation:
         items, misses = [], []
         for ask, found in zip(page.asks, page.places, strict=True):
             here = [chosen.index(index) for index in found if index in chosen]
-            if len(here) == 1 and len(found) == 1:
-                items.append(Item(ask.question, ask.answer, here[0], ask.anchor))
-            elif found and not here:
+            if here:  # chunks overlap: what two of them say is cited from the first
+                items.append(Item(ask.question, ask.answer, min(here), ask.anchor))
+            elif found:
                 misses.append(Item(ask.question, None))
         for some in (items, misses):
             rng.shuffle(some)
@@ -259,7 +268,7 @@ class Documentation:
         telling = [
             (ask.question, found[0])
             for ask, found in zip(page.asks, page.places, strict=True)
-            if len(found) == 1
+            if found
         ]
         if not telling:
             return rng.sample(everywhere, min(len(everywhere), max(1, count))), ""

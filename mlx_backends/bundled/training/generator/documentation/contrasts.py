@@ -2,7 +2,12 @@
 
 from collections.abc import Callable
 
-from mlx_backends.bundled.training.generator.documentation import chains, parallels, particulars
+from mlx_backends.bundled.training.generator.documentation import (
+    chains,
+    parallels,
+    particulars,
+    places,
+)
 from mlx_backends.bundled.training.generator.documentation.markdown import joined, table, table_row
 from mlx_backends.bundled.training.generator.documentation.parties import role_of
 from mlx_backends.bundled.training.generator.documentation.writer import Section, Writer
@@ -46,6 +51,26 @@ def roles(writer: Writer) -> Section:
 
 _FORMS: tuple[Callable[[Writer, Section], None], ...] = (
     parallels.acts, parallels.circumstances, parallels.raised, particulars.amounts, particulars.special_values, particulars.measures, particulars.without, particulars.because, parallels.goes,
-    chains.deeds, chains.doers, chains.keys, chains.also,
-)  # fmt: skip  # fmt: skip
-_WEIGHTS = (4.0, 2.0, 1.2, 0.8, 1.2, 1.2, 0.8, 1.2, 1.0, 2.6, 0.8, 2.0, 0.7)
+    chains.deeds, chains.doers, chains.keys, chains.gapped, chains.also, places.held, places.made, places.treated, places.lives, places.sorts,
+)  # fmt: skip
+_WEIGHTS = (
+    4.0,
+    2.0,
+    1.6,
+    1.0,
+    1.2,
+    1.6,
+    0.8,
+    1.2,
+    1.0,
+    2.6,
+    0.8,
+    2.0,
+    1.2,
+    1.0,
+    1.2,
+    1.2,
+    1.2,
+    1.4,
+    1.8,
+)

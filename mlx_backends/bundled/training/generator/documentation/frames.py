@@ -174,6 +174,38 @@ _FRAMES: dict[str, tuple[list[str], list[str]]] = {
         ["Where do {t} (go|belong|stand)?", "Where (do|can|should) I (put|pass|give|set|specify) {t}?", "Where do I (find|see) {t}?", "How do I (pass|give) {t}?", "What (takes|holds|has|contains|receives) {t}?", "Where are {t}?"],
         ["What is the place for {t}?", "In what do {t} end up?"],
     ),
+    "held": (
+        ["Where {do} {s} {b} {o}?", "Where {do} {s} {b} {o}?", "In (what|which field|which attribute|which part) {do} {s} {b} {o}?", "Where (do I find|can I see|do I get|do I read) {o} of {s}?", "(Which|What) (field|part|attribute) of {s} has {o}?", "Where does {o} stand?"],
+        ["At which place {do} {s} {b} {o}?", "Under what name do I find {o}?"],
+    ),
+    "phrased": (
+        ["{h}?", "{h}?", "{h} exactly?", "{h}, in short?"],
+        ["{h}, to be exact?"],
+    ),
+    "treated": (
+        ["How are {t} {p}?", "How are {t} {p}?", "As what are {t} {p}?", "What are {t} {p} as?", "In (what|which) form are {t} {p}?", "What becomes of {t} (when|if) they are {p}?"],
+        ["What do {t} count as when they are {p}?", "In which shape are {t} {p}?"],
+    ),
+    "lives": (
+        ["Where do {t} {v}?", "Where do {t} {v}?", "Where exactly do {t} {v}?", "In (what|which place) do {t} {v}?", "Where is it that {t} {v}?"],
+        ["What is the place where {t} {v}?", "Say where {t} {v}."],
+    ),
+    "sort": (
+        ["(Which|What) {t} {do} {s} {b}?", "(Which|What) {t} {do} {s} {b}?", "(Which|What) {t} is it that {s} {v}?", "(Which|What) kind of {t} {do} {s} {b}?", "(Which|What) {t} comes with {s}?"],
+        ["What sort of {t} {do} {s} {b}?", "Name the {t} that {s} {v}."],
+    ),
+    "values": (
+        ["(Which|What) values (can|may) {c} have?", "What can {c} be?", "(Which|What) (choices|values) (are there for {c}|does {c} take|does {c} allow)?", "What (may|can) I (give|pass|set) for {c}?", "What are the (possible|allowed) values of {c}?"],
+        ["Between what does {c} choose?", "What is {c} allowed to be?"],
+    ),
+    "decides": (
+        ["(Which|What) {k} (decides|sets|says|controls|determines) {h}?", "How (do|can) I (change|set|choose|control) {h}?", "Where (do|can) I set {h}?", "What (decides|determines|controls) {h}?", "I want to change {h}. Which {k} is that?"],
+        ["What has an influence on {h}?", "Which {k} governs {h}?"],
+    ),
+    "gap": (
+        ["What {v} {o}?", "What {v} {o}?", "(Which|What) {k} {v} {o}?", "(Which|What) {k} (do I use|is there) to {b} {o}?", "How (do|can) I {b} {o}?"],
+        ["Where do I look to {b} {o}?", "Name the {k} that {v} {o}."],
+    ),
 }  # fmt: skip
 
 FRAMES: dict[str, tuple[list[Pattern], list[Pattern]]] = {

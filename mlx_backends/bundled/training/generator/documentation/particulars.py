@@ -25,12 +25,17 @@ def amounts(writer: Writer, section: Section) -> None:
         )
     )
     modal, thing = rng.choice(("may", "can", "may")), grammar.object_phrase(names)
+    asked_of = [things]
+    if rng.random() < 0.35:
+        asked_of.append(grammar.plural(names.thing()))
     line = capitalize(
-        f"{amount} {things} {modal} {verb.base} {thing.full}{rng.choice(('', '', ' at once', ' at the same time'))}."
+        f"{amount} {' and '.join(asked_of)} {modal} {verb.base} {thing.full}{rng.choice(('', '', ' at once', ' at the same time'))}."
     )
     answer = capitalize(amount).removesuffix(" of")
     section.asks.append(
-        writer.ask("amount", answer, line, t=things, m=modal, b=asked.base, o=thing.short)
+        writer.ask(
+            "amount", answer, line, t=rng.choice(asked_of), m=modal, b=asked.base, o=thing.short
+        )
     )
     section.blocks.append(line)
 
@@ -100,7 +105,7 @@ def measures(writer: Writer, section: Section) -> None:
         )
         section.asks.append(writer.ask("size", size, line, t=things, p=asked.participle))
     else:
-        first, second = (grammar.indefinite(grammar.thing_name(names)) for _ in range(2))
+        first, second = (_compared(writer) for _ in range(2))
         degree, factor = (
             rng.choice(_DEGREES),
             rng.choice(
@@ -122,6 +127,20 @@ def measures(writer: Writer, section: Section) -> None:
             line = capitalize(f"{first} makes {second} {factor} {degree}.")
             section.asks.append(writer.ask("made", factor, line, a=first, b=second, d=degree))
     section.blocks.append(line)
+
+
+def _compared(writer: Writer) -> str:
+    names = writer.names
+    return writer.rng.choice(
+        (
+            lambda: grammar.indefinite(grammar.thing_name(names)),
+            names.name,
+            lambda: f"`{writer.project.code('class')}`",
+            lambda: f"the {grammar.component_name(names)}",
+            lambda: f"{names.name()}'s {grammar.component_name(names)}",
+            lambda: f"the {names.thing()} of the {grammar.component_name(names)}",
+        )
+    )()
 
 
 def without(writer: Writer, section: Section) -> None:
@@ -186,5 +205,5 @@ def because(writer: Writer, section: Section) -> None:
 
 _MEANINGS = (
     "no limit", "exact", "off", "the default", "automatic", "unlimited", "disabled", "as many as there are", "never", "always", "the previous value", "whatever fits", "all of them", "none",
-)  # fmt: skip  # fmt: skip
+)  # fmt: skip
 _DEGREES = "faster slower larger smaller longer shorter cheaper heavier".split()

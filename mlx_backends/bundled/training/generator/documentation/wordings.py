@@ -24,6 +24,15 @@ _TOGGLED = (
     "colours", "the cache", "streaming", "telemetry", "progress bars", "compression", "logging", "retries", "the fast kernels",
     "warnings", "hints", "animations", "the background jobs", "sharing", "the checks", "prefetching", "encryption", "sampling",
 )  # fmt: skip
+# Verbs of telling that can stand for each other, and what is told.
+_TELLING = (
+    ("print", "show", "tell", "display", "say"),
+    ("find out", "see", "learn", "know"),
+)
+_TOLD = (
+    "which {t} is in use", "which {ts} there are", "how many {ts} are left", "where the {c} is kept", "why the {c} is slow", "why {a} cannot be used", "whether {a} is there",
+    "what {a} costs", "how large the {c} is", "which {t} the {c} has", "when {a} was last changed", "who uses the {c}", "how much room {a} takes", "that {s}", "whether {s}",
+)  # fmt: skip
 _VERBS = {
     "do": ("does", "doing"),
     "be": ("is", "being"),
@@ -144,6 +153,12 @@ def _conjugated(action: str, form: int, negation: str) -> str:
 def composed_action(names: Names) -> Wordings:
     """Make an action of a verb and an object, in as many wordings as the verb has synonyms."""
     rng = names.rng
+    if rng.random() < 0.15:
+        part = rng.choice(_TOLD).format(
+            t=grammar.thing_name(names), ts=grammar.plural(names.thing()), c=grammar.component_name(names),
+            a=grammar.indefinite(names.thing()), s=grammar.make_clause(names).text,
+        )  # fmt: skip
+        return tuple(f"{verb} {part}" for verb in rng.choice(_TELLING))
     if rng.random() < 0.2:
         listed = rng.random() < 0.4
         toggled = rng.choice(_TOGGLED) if listed else f"the {grammar.thing_name(names)}"

@@ -32,8 +32,7 @@ class Options:
         items: Held-out items of a row of the table.
         folders: Quantized folders of the same model that are rows too, under their names.
         only: Parts of names of rows; all if empty.
-        training_seconds: For the training at 2 bits, at 3 bits takes half, the control as many
-            steps.
+        training_seconds: For each training; the control takes as many steps.
         batch_tokens: Padded tokens of a training step.
         calibration_rows: Of 512 tokens.
         processes: That make training data.

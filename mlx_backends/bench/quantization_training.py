@@ -11,8 +11,6 @@ from mlx.utils import tree_unflatten
 from mlx_backends.bench.quantization_row import Options, Run, packed_row, quantized_row, row
 from mlx_backends.bench.quantization_rows import low
 from mlx_backends.bench.quantization_steps import (
-    STEP_PARTS,
-    STEP_TIMES,
     Stepper,
     step_parts,
     step_times,
@@ -41,21 +39,19 @@ _CONTROL = (
     *(_control_name(bits, rounding) for bits in (3, 2) for rounding in ("to nearest", "GPTQ")),
 )
 _TOKENS_A_SECOND = 400_000  # about what one card trains on
-_STEP_TOKENS = 1_000_000  # to find a full batch in, where steps alone are timed
 
 
 def training_tokens(options: Options) -> int:
     """Training data that the rows asked for take; 0 if there is no such row."""
-    trained = [name for name in (*_TRAINED, *_CONTROL) if options.asks(name)]
-    if trained:
-        share = 0.5 if trained == ["3 bits, QAT"] else 1.0  # it takes half as many steps
-        return int(share * options.training_seconds * _TOKENS_A_SECOND)
-    return _STEP_TOKENS if options.asks(STEP_TIMES) or options.asks(STEP_PARTS) else 0
+    is_asked = any(options.asks(name) for name in (*_TRAINED, *_CONTROL))
+    return int(options.training_seconds * _TOKENS_A_SECOND) if is_asked else 0
 
 
-def step_rows(state: Run, batches: list[Any]) -> None:
-    """What a step costs, on a batch of one shape."""
-    batch = TrainingBatch(*map(mx.array, batches[0]))
+def step_rows(state: Run) -> None:
+    """What a step costs, on calibration rows as its batch."""
+    length = state.calibration.shape[1]
+    ids = state.calibration[: max(1, state.options.batch_tokens // length)]
+    batch = TrainingBatch(ids, mx.ones(ids.shape))
     step_times(state, batch)
     step_parts(state, batch)
 
@@ -66,14 +62,14 @@ def training_rows(state: Run, batches: list[Any]) -> None:
     if not any(state.wants(name) for name in (*_TRAINED, *_CONTROL)):
         return
     per_step = _seconds_a_step(state, batches)
-    steps = {2: max(1, int(seconds / per_step)), 3: max(1, int(seconds / per_step / 2))}
+    steps = max(1, int(seconds / per_step))
     state.report(f"{per_step:.4f} s a distillation step, so {steps} steps")
     for (name, bits), at_most in zip(_TRAINED.items(), (rate, rate / 2), strict=True):
         if state.wants(name):
-            config = _qat_config(bits, steps[bits], at_most, state.options.start)
+            config = _qat_config(bits, steps, at_most, state.options.start)
             _trained_row(state, name, config, batches)
     if any(state.wants(name) for name in _CONTROL):
-        _control_rows(state, _qat_config(2, steps[2], rate / 2), batches)
+        _control_rows(state, _qat_config(2, steps, rate / 2), batches)
 
 
 def _seconds_a_step(state: Run, batches: list[Any]) -> float:

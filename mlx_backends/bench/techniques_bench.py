@@ -16,7 +16,7 @@ from mlx_backends import registry
 from mlx_backends.bench import sample_text
 from mlx_backends.bench.random_model import SHAPES, make_model
 from mlx_backends.bench.techniques_table import Row
-from mlx_backends.config import Device, EngineConfig
+from mlx_backends.config import CacheConfig, Device, EngineConfig
 from mlx_backends.core import SamplingParams
 from mlx_backends.engine.engine import Engine
 from mlx_backends.errors import MLXBackendsError
@@ -137,8 +137,14 @@ class Bench:
         figures["peak memory, MB"] = (mx.get_peak_memory() - before) / 1e6
         return figures
 
-    def engine(self, folder: Path) -> Engine:
-        return Engine(EngineConfig(model=str(folder), device=self.options.device))
+    def engine(self, folder: Path, kv_bits: int | None = None) -> Engine:
+        return Engine(
+            EngineConfig(
+                model=str(folder),
+                device=self.options.device,
+                cache=CacheConfig(kv_bits=kv_bits),
+            )
+        )
 
     def speed_of(self, engine: Engine) -> dict[str, float]:
         """Tokens a second of prefill and decode, medians; every prompt is new."""
@@ -166,6 +172,16 @@ class Bench:
         metrics = engine.submit(prompt, params).result().metrics
         assert metrics is not None
         return metrics.time_to_first_token_s, metrics.total_s
+
+    def kv_token_bytes(self, engine: Engine) -> float:
+        """Bytes that a token's keys and values take, over all layers."""
+        params = SamplingParams(temperature=0.0, max_tokens=ANSWER_TOKENS, ignore_eos=True)
+        handle = engine.submit(self.new_prompt(), params)
+        next(iter(engine.stream(handle)))
+        stats = engine.stats()
+        engine.abort(handle)
+        tokens = stats.blocks_in_use * engine.config.cache.block_size
+        return stats.cache_bytes / max(tokens, 1)
 
     def quantized(self, **options: Any) -> Callable[[Path], Any]:
         config = QuantizationConfig(**options)

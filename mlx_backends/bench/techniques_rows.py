@@ -71,6 +71,15 @@ def _memory(bench: Bench) -> Iterator[Row]:
         yield Row("memory", "freed buffers: none held back", nothing)
         kept = bench.speed_of(engine)
         yield Row("memory", f"freed buffers: {held >> 20} MiB held back", kept)
+    for bits in (None, 8, 4):
+        how = f"in {bits} bits" if bits else "not rounded"
+        yield Row("memory", f"keys and values {how}", _with_kv_bits(bench, bits))
+
+
+def _with_kv_bits(bench: Bench, bits: int | None) -> dict[str, float]:
+    with bench.engine(bench.folder, bits) as engine:
+        figures = bench.speed_of(engine)
+        return figures | {"bytes a token's keys and values take": bench.kv_token_bytes(engine)}
 
 
 def _sparsity(bench: Bench) -> Iterator[Row]:

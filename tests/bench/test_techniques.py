@@ -47,6 +47,15 @@ def test_a_prompt_that_was_seen_answers_sooner(rows):
     assert seen < new
 
 
+def test_rounded_keys_and_values_take_fewer_bytes(rows):
+    found = by_variant(rows)
+    exact, eight, four = (
+        found[f"keys and values {how}"].figures["bytes a token's keys and values take"]
+        for how in ("not rounded", "in 8 bits", "in 4 bits")
+    )
+    assert four < eight < exact / 3.5  # a CPU computes in float32
+
+
 def test_what_was_not_run_is_said(rows):
     assert by_variant(rows)["3 bits"].note.startswith("not run")
 

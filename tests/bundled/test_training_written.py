@@ -12,6 +12,7 @@ from mlx_backends.bundled.evaluation.held_out import (
 )
 from mlx_backends.bundled.training import prose, recall
 from mlx_backends.bundled.training.generator import Corpus, Generator
+from mlx_backends.bundled.training.generator.documentation.exchange import AnswerExchange
 from mlx_backends.bundled.training.generator.documentation.renaming import Renaming
 from mlx_backends.bundled.training.generator.documentation.writer import Ask
 from mlx_backends.bundled.training.lexicon import Names
@@ -97,6 +98,45 @@ def test_a_class_keeps_what_its_name_says_it_is(role):
     renamed = renaming.text(f"Raises Bad{role}, see RowReader.").split()[1].rstrip(",")
     assert renamed.endswith(role)
     assert renamed != f"Bad{role}"
+
+
+EXCHANGED = "The pool is cleared when it is full. A flag, `--keep`, holds 512 pages."
+
+
+@pytest.mark.parametrize(
+    ("answer", "others", "changed"),
+    [
+        ("`--keep`", ["`--drop`"], EXCHANGED.replace("--keep", "--drop")),
+        ("512", ["7"], EXCHANGED.replace("512", "7")),
+        ("when it is full", ["when idle"], EXCHANGED.replace("when it is full", "when idle")),
+        ("`--keep`", ["`drop`"], EXCHANGED),  # not of its kind
+        ("is", ["was"], EXCHANGED),  # twice in the text
+    ],
+)
+def test_an_answer_is_exchanged_for_one_of_its_kind(answer, others, changed):
+    blocks, asks = AnswerExchange(random.Random(4), others).page(
+        ["## Pool", EXCHANGED], [Ask("Which one?", answer, EXCHANGED)], share=1.0
+    )
+    assert blocks == ["## Pool", changed]
+    (ask,) = asks
+    assert ask.anchor == changed
+    assert ask.answer == (answer if changed == EXCHANGED else others[0])
+
+
+def test_what_else_was_asked_of_an_exchanged_answer_goes():
+    text = "The reader returns the oldest record of the list."
+    asks = [
+        Ask("What comes back?", "the oldest record", text),
+        Ask("Which record counts as the oldest record?", "the oldest record of the list", text),
+    ]
+    found = [
+        AnswerExchange(random.Random(seed), ["the whole page"]).page([text], asks, share=1.0)
+        for seed in range(9)
+    ]
+    changed = "The reader returns the whole page of the list."
+    kept = [asked for blocks, asked in found if blocks == [changed]]
+    assert kept
+    assert all(asked == [Ask("What comes back?", "the whole page", changed)] for asked in kept)
 
 
 def test_training_reads_no_paragraph_that_is_kept_for_evaluation(tmp_path, monkeypatch):

@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mlx_backends.bundled.training.families import Fact
-from mlx_backends.bundled.training.generator.documentation.headed import run_in_head
+from mlx_backends.bundled.training.generator.documentation.exchange import AnswerExchange
+from mlx_backends.bundled.training.generator.documentation.headed import console, run_in_head
 from mlx_backends.bundled.training.generator.documentation.listings import Listings
 from mlx_backends.bundled.training.generator.documentation.references import References
 from mlx_backends.bundled.training.generator.documentation.renaming import Renaming
@@ -31,6 +32,8 @@ _ALONE = 0.3
 _RENAMED = 0.6
 # Share of paragraphs that begin with what they are about in bold.
 _RUN_IN = 0.15
+# Share of paragraphs with written questions in which an answer is exchanged, for the same reason.
+_EXCHANGED = 0.35
 # Share of searched contexts whose passages keep the order of the search, as in use.
 _IN_ORDER = 0.7
 # Characters of a chunk; those of the product are as long as 160 tokens, about 490 characters.
@@ -79,6 +82,8 @@ class Documentation:
         self._held_out = held_out
         self._listings = Listings(self.rng, passages.corpus)
         self._references = References(self.rng, passages.corpus, held_out=held_out)
+        written = [item.answer for found in passages.corpus.written.values() for item in found]
+        self._exchange = AnswerExchange(self.rng, filter(None, written))
         self._page = _Page()
         self._uses = 0
         self._written = [
@@ -127,9 +132,30 @@ class Documentation:
                 for item in corpus.written.get(paragraph[0], ())
                 if item.answer is not None
             ]
+        if not self._held_out:  # the evaluation asks what was written of what was written
+            blocks, asks = self._exchange.page(blocks, asks, share=_EXCHANGED)
+            blocks = self._dressed(blocks)
         if rng.random() < _RENAMED:
             blocks, asks = Renaming(self.names).page(blocks, asks)
         return _Page.of(self._chunks(blocks), asks)
+
+    def _dressed(self, blocks: list[str]) -> list[str]:
+        """Write some paragraphs as items, and put a title, tables, lists and commands amid them."""
+        rng = self.rng
+        writer = Writer(self.names, held_out=self._held_out)
+        dressed = [f"# {writer.project.name}"] if rng.random() < 0.4 else []
+        for block in blocks:
+            draw = 1.0 if block.startswith("#") else rng.random()
+            if draw < 0.12:
+                block = f"{rng.choice(('- ', '- ', '1. ', '> '))}{block}"
+            elif draw < 0.2:
+                block = f"{run_in_head(writer)} {block}"
+            elif draw < 0.26:
+                dressed += rng.choice((self._listings, self._references)).section().blocks
+            elif draw < 0.31:
+                dressed += console(writer).blocks[:2]
+            dressed.append(block)
+        return dressed
 
     def _alone(self, paragraph: list[str]) -> Context:
         """Ask a paragraph amid chunks of other pages all that was written for it."""

@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--eval-every", type=float, default=60)
     parser.add_argument("--eval-items", type=int, default=160)
-    parser.add_argument("--bits", type=int, default=4)
+    parser.add_argument("--bits", type=int, default=4, help="of export; the embedding has 6")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

@@ -67,17 +67,25 @@ def unpack(model: nn.Module) -> list[ByteWeight]:
     # Here, not at the top: mlx_lm takes two seconds to import. Whoever has a model has imported it.
     from mlx_lm.utils import dequantize_model
 
-    packed = {name: layer for name, layer in model.named_modules() if _has_bytes(layer)}
+    packed = {name: layer for name, layer in model.named_modules() if _is_affine(layer)}
     dequantize_model(model)
-    layers = dict(model.named_modules())
-    return [_byte_weight(layers[name], layer) for name, layer in packed.items()]
+    layers: dict[str, Any] = dict(model.named_modules())
+    for name, layer in packed.items():
+        if layer.bits == 6:  # MLX would take several times the memory of the floats
+            layers[name].weight = _floats(layer)
+    return [
+        _byte_weight(layers[name], layer) for name, layer in packed.items() if _has_bytes(layer)
+    ]
+
+
+def _is_affine(layer: Any) -> bool:
+    return type(layer) in _PACKED and layer.mode == "affine"
 
 
 def _has_bytes(layer: Any) -> bool:
     return (
         fast_blas.has_bytes()
-        and type(layer) in _PACKED
-        and layer.mode == "affine"
+        and _is_affine(layer)
         and layer.scales.dtype == mx.float32
         and layer.group_size % _GROUP_SIZE_UNIT == 0
     )
@@ -87,6 +95,13 @@ def _byte_weight(layer: nn.Module, packed: Any) -> ByteWeight:
     return ByteWeight(layer, _codes(packed), packed.scales, packed.biases, packed.group_size)
 
 
+def _floats(packed: Any) -> mx.array:
+    """Shapes: packed words (n, k * bits / 32) -> (n, k), in the type of the scales."""
+    codes = _codes(packed).reshape(*packed.scales.shape, -1)
+    floats = codes * packed.scales[..., None] + packed.biases[..., None]
+    return floats.reshape(len(floats), -1)
+
+
 def _codes(packed: Any) -> mx.array:
     """Shapes: packed words (n, k * bits / 32) -> (n, k) uint8."""
     if packed.bits == 8:
@@ -94,6 +109,17 @@ def _codes(packed: Any) -> mx.array:
     if packed.bits == 4:
         pairs = packed.weight.view(mx.uint8)
         return mx.stack([pairs & 15, pairs >> 4], axis=-1).reshape(len(pairs), -1)
+    if packed.bits == 6:  # four in three bytes
+        first, second, third = mx.split(
+            packed.weight.view(mx.uint8).reshape(len(packed.weight), -1, 3), 3, axis=-1
+        )
+        parts = [
+            first & 63,
+            first >> 6 | (second & 15) << 2,
+            second >> 4 | (third & 3) << 4,
+            third >> 2,
+        ]
+        return mx.concatenate(parts, axis=-1).reshape(len(first), -1)
     ones, zeros = mx.ones_like(packed.scales), mx.zeros_like(packed.scales)
     codes = mx.dequantize(packed.weight, ones, zeros, packed.group_size, packed.bits)
     return codes.astype(mx.uint8)

@@ -3,9 +3,11 @@
 import pytest
 
 from mlx_backends.bundled.training import lexicon
+from mlx_backends.bundled.training.families import ALL_TRAINED
 from mlx_backends.bundled.training.families.triples import TRIPLES
 from mlx_backends.bundled.training.generator import Corpus, Generator
 from mlx_backends.bundled.training.generator.near_misses import is_covered
+from mlx_backends.bundled.training.grammar import slots_always_named
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,58 @@ from mlx_backends.bundled.training.generator.near_misses import is_covered
 )
 def test_a_question_is_covered_by_its_words_or_equal_ones(question, statement, covered):
     assert is_covered(question, [statement]) is covered
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (("cost", {}), ("price", {}), True),
+        (("lasts", {}), ("duration", {}), True),
+        (("creator", {}), ("made", {}), True),
+        (("platform", {}), ("requirement", {}), True),
+        (("boss", {}), ("role", {"r": "director"}), True),
+        (("boss", {}), ("role", {"r": "treasurer"}), False),
+        (("attribute", {"n": "price"}), ("cost", {}), True),
+        (("attribute", {"n": "layer count"}), ("attribute", {"n": "number of layers"}), True),
+        (("attribute", {"n": "opening time"}), ("attribute", {"n": "closing time"}), False),
+        (("height", {}), ("width", {}), False),
+        (("memory", {}), ("keeps", {}), False),
+        # "What does `x` default to?" names the option and not what it sets.
+        (("option", {"n": "seed"}), ("option", {"n": "quota"}), True),
+        (("option_default", {"n": "seed"}), ("option", {"n": "quota"}), True),
+        (("option", {"n": "seed", "c": "`a`"}), ("default", {"n": "seed"}), True),
+        (("option", {"c": "`a`"}), ("option", {"c": "`b`"}), False),
+    ],
+)
+def test_facts_meet_if_one_answers_a_question_of_the_other(collection, first, second, same):
+    names = Generator(9, Corpus.load(collection, held_out=False)).names
+    families = {family.name: family for family in ALL_TRAINED}
+    shared = {"e": "Zorvan", "c": "`zor`"}
+    for _ in range(20):
+        facts = [families[name].make(names, shared | fixed) for name, fixed in (first, second)]
+        assert facts[0].meets(facts[1]) is same
+        assert facts[1].meets(facts[0]) is same
+
+
+def test_what_a_subject_does_is_asked_where_one_statement_alone_says_it(collection):
+    generator = Generator(10, Corpus.load(collection, held_out=False))
+    for _ in range(150):
+        facts = generator.facts(6)
+        for index, fact in enumerate(facts):
+            assert not any(fact.meets(other) for other in facts[index + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("What does {e} need[ for {l}]?", {"e"}),
+        ("(Which {l} does {e} need|What is {e}'s {l}|{l} of {e})?", {"e", "l"}),
+        ("(What (is {c} for|can I do with {c})|Why {c})?", {"c"}),
+        ("(Who|What) is it?", set()),
+    ],
+)
+def test_the_slots_that_every_form_of_a_question_names(pattern, named):
+    assert slots_always_named(pattern) == named
 
 
 @pytest.mark.parametrize("held_out", [False, True])

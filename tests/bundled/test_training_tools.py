@@ -11,6 +11,7 @@ from mlx_backends.bundled.training.generator import NO_TOOL
 from mlx_backends.bundled.training.generator.code_call import asked_as_code, code_of
 from mlx_backends.bundled.training.generator.everyday import EverydayTool
 from mlx_backends.bundled.training.generator.invented_tool import InventedTool
+from mlx_backends.bundled.training.generator.parameter import Parameter
 from mlx_backends.bundled.training.generator.tools import Tools
 from mlx_backends.bundled.training.lexicon import Names
 
@@ -80,3 +81,52 @@ def test_a_call_in_code_form_is_python(by_name):
     ]
     assert [item.arg for item in call.keywords] == (list(arguments) if by_name else [])
     assert "find_box(" in asked_as_code(rng, "find_box", arguments)
+
+
+def tool_taking(names, *types):
+    """A tool with parameters of these types; a question mark makes one optional."""
+    tool = InventedTool(names)
+    tool.is_lookup = False
+    tool.parameters = [Parameter(names) for _ in types]
+    for parameter, kind in zip(tool.parameters, types, strict=True):
+        parameter.required = not kind.endswith("?")
+        parameter.type, _, items = kind.rstrip("?").partition(" of ")
+        parameter.items = items
+        parameter.options = ["red", "blue"]
+    return tool
+
+
+@pytest.mark.parametrize(
+    ("types", "values", "readings"),
+    [
+        (["integer", "string"], [5, "Zor"], 1),
+        (["integer", "string"], ["Zor", 5], 0),
+        (["string", "integer"], [7, 5], 1),
+        (["boolean"], [5], 0),
+        (["number"], [5], 1),
+        (["integer"], [5.5], 0),
+        (["enum"], ["red"], 1),
+        (["enum"], ["green"], 0),
+        (["string?", "string"], ["Zor"], 1),
+        (["string?", "string?"], ["Zor"], 2),
+        (["string", "array of string"], ["a", "b", "c"], 1),
+        (["array of string", "array of string"], ["a", "b", "c"], 2),
+        (["string?", "array of integer"], [64, 47], 2),
+        (["array of integer", "string"], [64, 47, "Zor"], 1),
+        ([], [5], 0),
+    ],
+)
+def test_how_values_without_names_can_be_read(names, types, values, readings):
+    assert tool_taking(names, *types).readings(values) == readings
+
+
+def test_values_alone_are_given_only_where_they_tell_the_tool(names):
+    clear, blurred = tool_taking(names, "integer"), tool_taking(names, "integer")
+    blurred.verb, blurred.thing = clear.verb, "other thing"
+    named = clear.parameters[0].spoken
+    name = clear.name
+    alone = [clear.call()[0] for _ in range(200)]
+    beside = [clear.call([clear, blurred])[0] for _ in range(200)]
+    says_which = [clear.thing.lower(), named.lower(), name.lower()]
+    assert not all(any(word in text.lower() for word in says_which) for text in alone)
+    assert all(any(word in text.lower() for word in says_which) for text in beside)

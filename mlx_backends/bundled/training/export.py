@@ -9,18 +9,23 @@ from typing import Any
 
 from mlx_backends import fast_blas
 from mlx_backends.bundled.training import chatml, tokenizer
+from mlx_backends.bundled.training.shapes import (
+    EMBEDDING_BITS,
+    GROUP_SIZE,
+    LINEAR_BITS,
+    EncoderConfig,
+    LmConfig,
+)
 
-GROUP_SIZE = 64
 
-
-def export(inputs: Path, weights: Path, target: Path, *, bits: int = 4) -> None:
+def export(inputs: Path, weights: Path, target: Path, *, bits: int = LINEAR_BITS) -> None:
     """Write the shipped folder of each model whose weights are in `weights`.
 
     Args:
         inputs: Holds `tokenizer.json`.
         weights: Holds some of `lm-*.safetensors`, `encoder.safetensors`, `reranker.safetensors`.
         target: Gets the folders `lm`, `encoder` and `reranker`.
-        bits: Bits of a chat model weight.
+        bits: Of the chat model's weights; the embedding has at least `EMBEDDING_BITS`.
     """
     if list(weights.glob("lm-*.safetensors")):
         with tempfile.TemporaryDirectory() as scratch:
@@ -36,8 +41,6 @@ def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
     """Write the chat model unquantized, in Hugging Face layout, with the layers that it has."""
     fast_blas.preload()
     import mlx.core as mx
-
-    from mlx_backends.bundled.training.shapes import LmConfig
 
     folder.mkdir(parents=True, exist_ok=True)
     state: dict[str, Any] = {}
@@ -61,13 +64,21 @@ def write_lm_bf16(inputs: Path, weights: Path, folder: Path) -> None:
 
 
 def quantize_lm(source: Path, target: Path, *, bits: int) -> None:
-    """Quantize with MLX's affine mode and write the result."""
+    """Quantize with MLX's affine mode and write the result; see `export` for the bits."""
     import mlx.core as mx
+    import mlx.nn as nn
     from mlx.utils import tree_flatten
     from mlx_lm.utils import load_model, quantize_model
 
     model, config = load_model(source)
-    model, config = quantize_model(model, config, group_size=GROUP_SIZE, bits=bits)
+    of_embedding = {"group_size": GROUP_SIZE, "bits": max(bits, EMBEDDING_BITS)}
+
+    def quantized_as(name: str, module: nn.Module) -> bool | dict[str, Any]:
+        return of_embedding if isinstance(module, nn.Embedding) else True
+
+    model, config = quantize_model(
+        model, config, group_size=GROUP_SIZE, bits=bits, quant_predicate=quantized_as
+    )
     target.mkdir(parents=True, exist_ok=True)
     mx.save_safetensors(
         str(target / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"}
@@ -82,8 +93,6 @@ def write_encoder(inputs: Path, weights: Path, folder: Path) -> None:
     """Write the encoder in the layout of sentence-transformers."""
     fast_blas.preload()
     import mlx.core as mx
-
-    from mlx_backends.bundled.training.shapes import EncoderConfig
 
     config = EncoderConfig()
     (folder / "1_Pooling").mkdir(parents=True, exist_ok=True)
@@ -121,8 +130,6 @@ def write_reranker(inputs: Path, weights: Path, folder: Path) -> None:
     """Write the reranker as a `BertForSequenceClassification` with one label."""
     fast_blas.preload()
     import mlx.core as mx
-
-    from mlx_backends.bundled.training.shapes import EncoderConfig
 
     config = EncoderConfig()
     folder.mkdir(parents=True, exist_ok=True)

@@ -114,6 +114,17 @@ ATTRIBUTE_SYNONYMS = {
     "minimum age": ["lowest age"],
 }
 
+# What an attribute's name has in common with others, and with families that ask for it in other words.
+TOPICS = {
+    **{other: name for name, others in ATTRIBUTE_SYNONYMS.items() for other in (name, *others)},
+    "price": "cost", "size": "size", "height": "height", "width": "width", "depth": "depth", "length": "length",
+    "weight": "weight", "speed": "speed", "capacity": "capacity", "version": "version", "latest release": "version", "license": "license",
+    "color": "colour", "language": "language", "author": "maker", "founder": "maker", "director": "boss", "head": "boss", "manager": "boss",
+    "leader": "boss", "timeout": "time", "lease time": "keeps", "refresh rate": "every", "poll interval": "every", "population": "people",
+    "crew size": "people", "team size": "people", "address": "contact", "contact address": "contact", "support address": "contact",
+    "location": "place", "head office": "place", "release date": "began", "opening year": "began", "retry count": "retries",
+}  # fmt: skip
+
 UNITS = """tokens|seconds|minutes|hours|days|milliseconds|bytes|KB|MB|GB|GiB|MiB|km|meters|tons|watts|
 volts|degrees|users|pages|layers|lines|files|requests|blocks|bits|threads|workers|passages|documents|
 rows|steps|retries|characters|words|cores|items|percent|pixels|points|kg|liters""".replace(

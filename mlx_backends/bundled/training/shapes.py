@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+GROUP_SIZE = 64
+LINEAR_BITS = 4
+EMBEDDING_BITS = 6
+"""Of a chat model's embedding, which is its head too, so that its rounding is felt in every token."""
+
 
 @dataclass(frozen=True, slots=True)
 class LmConfig:

@@ -4,7 +4,7 @@ import random
 
 from mlx_backends.bundled.training import grammar
 from mlx_backends.bundled.training.families import action_patterns
-from mlx_backends.bundled.training.families.fact import Fact, span_of
+from mlx_backends.bundled.training.families.fact import Fact, key_of, span_of
 from mlx_backends.bundled.training.grammar import capitalize
 from mlx_backends.bundled.training.lexicon import Names
 
@@ -80,11 +80,11 @@ class Actions:
             question.startswith(("What does", "What is", "Tell", "Say")) and "{" in question
             for question, _ in asks
         ):
-            keys.add(f"action:v:{subject.short}")
+            keys.add(key_of("does", subject.short))
         asks = [(question.replace("{", ""), answer) for question, answer in asks]
-        return Fact(
-            "action", statement, asks, frozenset(keys), {"S": subject, "VO": (verbs, thing)}
-        )  # type: ignore[dict-item]
+        says = frozenset() if agentless else frozenset((key_of("does", subject.short),))
+        found = {"S": subject, "VO": (verbs, thing)}
+        return Fact("action", statement, asks, frozenset(keys), found, says=says)  # type: ignore[arg-type]
 
     @staticmethod
     def _adjuncts_of(names: Names) -> list[tuple[str, str]]:

@@ -38,6 +38,7 @@ CODE: list[Family] = [
         },
         ("c", "a"),
         weight=3,
+        topics={"c": "means", "a": "does"},
     ),
     Family(
         "command_block",
@@ -58,6 +59,7 @@ CODE: list[Family] = [
         },
         ("c", "a"),
         weight=1,
+        topics={"c": "means"},
     ),
     Family(
         "environment",
@@ -85,6 +87,7 @@ CODE: list[Family] = [
         },
         ("c", "n"),
         weight=2,
+        topics={"c": "sets", "n": "does"},
     ),
     Family(
         "option",
@@ -114,6 +117,8 @@ CODE: list[Family] = [
         },
         ("c", "n"),
         weight=2,
+        topics={"c": "sets", "v": "default of", "n": "does"},
+        says={"default": ("n",)},
     ),
     Family(
         "file",

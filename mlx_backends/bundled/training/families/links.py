@@ -1,7 +1,7 @@
 """Facts with a preposition: "the runner depends on the pool"."""
 
 from mlx_backends.bundled.training import grammar
-from mlx_backends.bundled.training.families.fact import Fact, span_of
+from mlx_backends.bundled.training.families.fact import Fact, key_of, span_of
 from mlx_backends.bundled.training.grammar import capitalize, compile_patterns
 from mlx_backends.bundled.training.lexicon import Names
 
@@ -111,7 +111,9 @@ connect to|link to|assign to|apply to|divide by|multiply by|join with|sign with|
                 for question, a in asks
             ]
         keys = frozenset({f"link:o:{subject.short}:{text}", f"link:s:{text}:{thing.short}"})
-        return Fact("link", statement, asks, keys, {"S": subject, "P": (double, text), "O": thing})  # type: ignore[dict-item]
+        says = frozenset((key_of("does", subject.short),))
+        found = {"S": subject, "P": (double, text), "O": thing}
+        return Fact("link", statement, asks, keys, found, says=says)  # type: ignore[arg-type]
 
     def _relation(self, names: Names) -> tuple[bool, str]:
         rng = names.rng

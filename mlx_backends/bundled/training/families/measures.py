@@ -28,9 +28,42 @@ def _about(
     entity: SlotMaker = slots.entity,
 ) -> Family:
     """Make a family of an entity and one value."""
-    return Family(name, {"e": entity, "v": value}, statements, {"v": asks}, ("e",), weight=0.9)
+    return Family(
+        name,
+        {"e": entity, "v": value},
+        statements,
+        {"v": asks},
+        ("e",),
+        weight=0.9,
+        topics={"v": _TOPICS.get(name, name)},
+        says=dict.fromkeys(_SAYS.get(name, ()), ("e",)),
+    )
 
 
+def _extent(name: str, *words: str) -> Family:
+    """Make a family of one of an entity's dimensions."""
+    word = f"({'|'.join(words)})"
+    return Family(
+        name,
+        {"e": slots.entity, "v": _number("meters", "km", "feet", "cm", "miles")},
+        [f"{{e}} is {{v}} {word}.", f"{{e}} (has a {name} of|measures in {name}) {{v}}.", f"The {name} of {{e}} is {{v}}."],
+        {"v": [f"How {word} is {{e}}?", f"What is the {name} of {{e}}?", f"What {name} does {{e}} have?"]},
+        ("e",),
+        weight=0.25,
+        topics={"v": name},
+        says={"size": ("e",)},
+    )  # fmt: skip
+
+
+# Families whose questions are also those of others, and what else their statements seem to answer.
+_TOPICS = {
+    "waits": "time", "lasts": "time", "age": "began", "creator": "maker", "where_home": "place", "licensed": "license",
+    "needs_version": "need", "price": "cost", "bytes": "size",
+}  # fmt: skip
+_SAYS = {
+    "lasts": ("need", "length"), "memory": ("need", "size"), "bytes": ("weight",), "platform": ("need",),
+    "needs_version": ("platform",),
+}  # fmt: skip
 _TIME = _number("seconds", "minutes", "hours", "days", "milliseconds")
 _MEMORY = _number("MB", "GB", "KB", "bytes", "GiB", "MiB")
 MEASURES: list[Family] = [
@@ -101,9 +134,7 @@ MEASURES: list[Family] = [
     _about("weight", _number("kg", "tons", "grams", "pounds"),
         ["{e} (weighs|has a weight of|has a mass of|is as heavy as) {v}.", "The (weight|mass) of {e} is {v}."],
         ["How (heavy is {e}|much does {e} weigh)?", "What is the (weight|mass) of {e}?", "What does {e} weigh?"]),
-    _about("height", _number("meters", "km", "feet", "cm", "miles"),
-        ["{e} is {v} (high|tall|long|wide|deep).", "{e} (measures|has a (height|length|width|depth) of|extends over) {v}.", "The (height|length|width|depth) of {e} is {v}."],
-        ["How (high|tall|long|wide|deep) is {e}?", "What is the (height|length|width|depth) of {e}?", "How much does {e} measure?"]),
+    *(_extent(name, *words) for name, *words in (("height", "high", "tall"), ("length", "long"), ("width", "wide"), ("depth", "deep"))),
     _about("retries", lambda names: f"{names.rng.choice((*lexicon.NUMBER_WORDS, '3', '5', '7', '12'))} times",
         ["{e} (tries|retries|repeats the call|asks again) {v}.", "{e} makes another attempt {v}.", "A failed call of {e} is repeated {v}."],
         ["How often does {e} (try|retry|repeat)[ a failed call]?", "How many (attempts|tries|retries) does {e} make?", "What is the (number of retries|retry count|retry limit) of {e}?"]),
@@ -113,16 +144,16 @@ MEASURES: list[Family] = [
     Family("turns_on", {"c": _code, "n": lambda names: f"{names.rng.choice(('the ', '', ''))}{grammar.thing_name(names)} {names.rng.choice(('caching', 'logging', 'mode', 'support', 'output', 'checking', 'sharing', 'reuse', 'tracing', 'compression'))}"},
         ["{c} (enables|turns on|switches on|activates|allows) {n}.", "{n} is (enabled|turned on|switched on|activated) (by|with|through) {c}.", "(Set|Use|Pass|Give) {c} (to (get|enable|turn on|activate)|for) {n}.", "With {c}, {n} is (on|active|available)."],
         {"c": ["How (do|can) I (enable|turn on|switch on|activate|get) {n}?", "(What|Which option|Which setting|Which switch) (enables|turns on|switches on|activates) {n}?", "What must I set (for|to get|to have) {n}?"], "n": ["What does {c} (enable|turn on|activate|do|switch on)?", "What is {c} [good ]for?"]},
-        ("c", "n"), weight=1.2),
+        ("c", "n"), weight=1.2, topics={"n": "does"}),
     Family("turns_off", {"c": _code, "n": lambda names: f"{grammar.thing_name(names)} {names.rng.choice(('caching', 'logging', 'mode', 'support', 'output', 'checking', 'sharing', 'reuse', 'tracing', 'compression'))}"},
         ["{c} (disables|turns off|switches off|suppresses|forbids) {n}.", "{n} is (disabled|turned off|switched off|suppressed) (by|with|through) {c}.", "(Set|Use|Pass) {c} (to (avoid|disable|turn off|get rid of)|against) {n}.", "With {c}, there is no {n}."],
         {"c": ["How (do|can) I (disable|turn off|switch off|avoid|get rid of|stop) {n}?", "(What|Which option|Which setting|Which switch) (disables|turns off|switches off|suppresses) {n}?"], "n": ["What does {c} (disable|turn off|do|suppress)?"]},
-        ("c", "n"), weight=1.2),
+        ("c", "n"), weight=1.2, topics={"n": "does"}),
     Family("option_default", {"c": _code, "n": slots.setting, "v": Names.value},
         ["{c}: {n}. Default: {v}.", "{c} (sets|is|gives|controls) the {n}. (It|This) (defaults to|is normally) {v}.", "{c}, {v} unless (set|given|changed), (sets|controls) the {n}.", "The {n} comes from {c}; (when it is absent|if missing|without it), {v} is (used|taken|assumed)."],
         {"v": ["What is the default (of|for|value of) {c}?", "What does {c} default to?", "What is used if {c} is (missing|not set|absent|left out)?", "What (value|setting) does {c} have (initially|normally|at first|if I do nothing)?", "What happens to be the preset of {c}?"],
          "c": ["(Which|What) (option|setting|parameter|variable|argument|flag) (sets|controls|is for|determines|changes) the {n}?", "How (do|can) I (change|set|adjust|configure) the {n}?", "What do I set to (change|adjust) the {n}?"]},
-        ("c", "n"), weight=2),
+        ("c", "n"), weight=2, topics={"v": "default of", "c": "sets"}, says={"default": ("n",), "does": ("c",)}),
     Family("short_form", {"a": lambda names: f"`-{names.rng.choice('abcdefghijklmnopqrstuvwxyz')}`", "b": lambda names: f"`{names.flag()}`"},
         ["{a} is (short for|the short form of|an abbreviation of|an alias of|the same as) {b}.", "{b} (can be written|is abbreviated|has the short form|may be shortened to|can be given as) {a}.", "{a}, {b}: the same option."],
         {"a": ["What is the (short form|abbreviation|short version|alias) of {b}?", "How (is|can be) {b} abbreviated?", "How can I write {b} (shorter|in short|more briefly)?"], "b": ["What does {a} (stand for|mean)?", "What is the (long form|full name|long version) of {a}?", "What is {a} short for?"]},

@@ -31,6 +31,8 @@ PROJECTS: list[Family] = [
         },
         ("e",),
         weight=1.8,
+        topics={"v": "need"},
+        says={"platform": ("e",)},
         derived={"v": "{l} {x}"},
     ),
     Family(
@@ -56,6 +58,8 @@ PROJECTS: list[Family] = [
         },
         ("e",),
         weight=1.2,
+        topics={"v": "platform"},
+        says={"need": ("e",)},
     ),
     Family(
         "made",
@@ -83,6 +87,7 @@ PROJECTS: list[Family] = [
         },
         ("e",),
         weight=1.5,
+        topics={"p": "maker", "t": "began"},
     ),
     Family(
         "role",
@@ -121,5 +126,6 @@ PROJECTS: list[Family] = [
         },
         ("e",),
         weight=0.7,
+        topics={"l": "place"},
     ),
 ]  # fmt: skip

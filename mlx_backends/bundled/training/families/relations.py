@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlx_backends.bundled.training import grammar, lexicon
 from mlx_backends.bundled.training.families import slots
 from mlx_backends.bundled.training.families.concepts import Concept
-from mlx_backends.bundled.training.families.fact import Fact, span_of
+from mlx_backends.bundled.training.families.fact import Fact, key_of, span_of
 from mlx_backends.bundled.training.grammar import Phrase, capitalize, conjugate
 from mlx_backends.bundled.training.lexicon import Names
 
@@ -198,7 +198,9 @@ class Relations:
             )
         keys = frozenset({f"{concept.name}:o:{subject.short}", f"{concept.name}:s:{thing.short}"})
         found = {"C": concept, "S": (concept.kinds[0], subject), "O": (concept.kinds[1], thing)}
-        return Fact(self.name, statement, [(capitalize(q), a) for q, a in asks], keys, found)  # type: ignore[arg-type]
+        says = frozenset((key_of("does", subject.short),))
+        asks = [(capitalize(question), answer) for question, answer in asks]
+        return Fact(self.name, statement, asks, keys, found, says=says)  # type: ignore[arg-type]
 
     def exchanged(self, rng: random.Random, fact: Fact) -> tuple[str, set[str]] | None:
         """Ask as if the object of a fact were its subject, or the other way round.

@@ -21,6 +21,7 @@ THINGS: list[Family] = [
         {"s": ["Are {o} (supported|allowed|available|used|required|safe|enabled|tested|planned)?", "What is the (state|status) of {o}?", "Can I use {o}?", "Does it (support|allow|use) {o}?"]},
         ("o",),
         weight=1.5,
+        says={"state s": ("t",)},
         derived={},
     ),
     Family(
@@ -30,6 +31,7 @@ THINGS: list[Family] = [
         {"p": ["What is {c} also?", "What else is {c}?", "What (does {c} count as|is {c} another name for|is the same as {c})?", "As what does {c} count?"]},
         ("c",),
         weight=0.8,
+        says={"also p": ("d",)},
     ),
     Family(
         "which_kind",
@@ -156,6 +158,7 @@ THINGS: list[Family] = [
         },
         ("e", "a"),
         weight=1.5,
+        topics={"a": "does", "e": "means"},
     ),
     Family(
         "order",

@@ -4,7 +4,6 @@ A block gives a name with the kinds of `e`, `a` and `b`, then statements, then t
 each slot. Where a relation has two complements, the words alone tell which one is asked for.
 """
 
-import re
 from pathlib import Path
 
 from mlx_backends.bundled.training import lexicon
@@ -14,7 +13,6 @@ from mlx_backends.bundled.training.lexicon import Names
 
 _TEXT = Path(__file__).with_name("triples.txt")
 _WEIGHT = 0.35
-_SLOT = re.compile(r"\{(\w+)\}")
 _KINDS: dict[str, SlotMaker] = {
     "part": slots.component,
     "any": slots.entity,
@@ -42,10 +40,6 @@ def _read(block: str) -> Family:
         slot, mark, question = line.partition("> ")
         if mark:
             asks.setdefault(slot, []).append(question)
-    asked_by = {
-        slot: frozenset.intersection(*(frozenset(_SLOT.findall(text)) for text in texts))
-        for slot, texts in asks.items()
-    }
     makers = {slot: _KINDS[kind] for slot, kind in zip("eab", kinds, strict=False)}
     return Family(
         f"triple_{name}",
@@ -54,7 +48,6 @@ def _read(block: str) -> Family:
         asks,
         keys=tuple(makers),
         weight=_WEIGHT,
-        asked_by=asked_by,
     )
 
 

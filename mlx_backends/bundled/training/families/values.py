@@ -54,6 +54,7 @@ VALUES: list[Family] = [
         },
         ("e", "n"),
         weight=9,
+        topics={"v": "attribute"},
     ),
     Family(
         "default",
@@ -86,6 +87,7 @@ VALUES: list[Family] = [
         },
         ("n",),
         weight=4,
+        topics={"v": "default"},
     ),
     Family(
         "limit",
@@ -134,6 +136,7 @@ VALUES: list[Family] = [
         },
         ("n", "e"),
         weight=1.2,
+        topics={"v": "attribute"},
     ),
     Family(
         "allowed",
@@ -155,6 +158,8 @@ VALUES: list[Family] = [
         {"v": ["How (long|much time) (does|may|can|will) {e} (take|need|run|last|wait)[ per {t}]?", "How long does it take (to run|until) {e}[ is ready]?", "What time does {e} (take|need)?"]},
         ("e",),
         weight=1,
+        topics={"v": "time"},
+        says={"need": ("e",)},
     ),
     Family(
         "cost",
@@ -168,5 +173,6 @@ VALUES: list[Family] = [
         {"v": ["How much does {e} cost?", "What does {e} cost?", "What (is|was) the price of {e}?", "How much (do|must) I pay for {e}?"]},
         ("e",),
         weight=0.6,
+        topics={"v": "cost"},
     ),
 ]  # fmt: skip

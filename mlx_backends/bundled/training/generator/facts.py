@@ -25,7 +25,8 @@ class Facts:
         if rng.random() < 0.3:  # a theme: few kinds of facts, so more near misses
             families = rng.choices(self.families, self._weights, k=rng.randint(1, 3))
             weights = [1.0] * len(families)
-        used: set[str] = set()
+        used: set[str] = set()  # what is asked
+        said: set[str] = set()  # what is answered besides
         attempts = 0
         while len(chosen) < count and attempts < 6 * count + 20:
             attempts += 1
@@ -34,9 +35,10 @@ class Facts:
             else:
                 family = rng.choices(families, weights)[0]
                 fact = family.make(self.names)
-            if not fact.asks or fact.keys & used:
+            if not fact.asks or fact.keys & (used | said) or fact.says & used:
                 continue
             used |= fact.keys
+            said |= fact.says
             chosen.append((family, fact))
         return [fact for _, fact in chosen]
 

@@ -1,6 +1,8 @@
 """A tool with an invented schema, and requests that need it."""
 
 import json
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from mlx_backends.bundled.training import grammar, lexicon
@@ -50,9 +52,9 @@ class InventedTool:
         """What no other tool of a conversation may share."""
         return ("look up", self.attribute) if self.is_lookup else (self.verb.base, self.thing)
 
-    def call(self) -> Call:
-        """Make a request that needs this tool."""
-        return self._call_lookup() if self.is_lookup else self._call_action()
+    def call(self, others: Sequence[Any] = ()) -> Call:
+        """Make a request that needs this tool and none of the others."""
+        return self._call_lookup() if self.is_lookup else self._call_action(others)
 
     def _schema(self, name: str, description: str, properties: dict[str, Any]) -> dict[str, Any]:
         rng, required = self.rng, self.required
@@ -155,7 +157,35 @@ class InventedTool:
         )
         return capitalize(question), {self.required[0]: entity}, result, value
 
-    def _call_action(self) -> Call:
+    def readings(self, values: Sequence[Any]) -> int:
+        """Count the ways to give values to the parameters, in their order, without their names."""
+        parameters = [] if self.is_lookup else self.parameters
+
+        @cache
+        def count(parameter: int, value: int) -> int:
+            if parameter == len(parameters):
+                return int(value == len(values))
+            item = parameters[parameter]
+            ways = 0 if item.required else count(parameter + 1, value)
+            most = len(values) if item.type == "array" else value + 1
+            for end in range(value, min(most, len(values))):
+                if not item.takes(values[end]):
+                    break
+                ways += count(parameter + 1, end + 1)
+            return ways
+
+        return count(0, 0)
+
+    def _is_told_by(self, values: dict[str, Any], rivals: Sequence["InventedTool"]) -> bool:
+        """Whether values alone tell what is meant, of this tool and of its rivals."""
+        said = [
+            item
+            for value in values.values()
+            for item in (value if isinstance(value, list) else [value])
+        ]
+        return self.readings(said) == 1 and not any(tool.readings(said) for tool in rivals)
+
+    def _call_action(self, others: Sequence[Any]) -> Call:
         rng, names = self.rng, self.names
         given = [item for item in self.parameters if item.required or rng.random() < 0.5]
         values = {item.name: item.value() for item in given}
@@ -166,13 +196,23 @@ class InventedTool:
             question = asked_as_code(rng, self.name, values, by_name=None if is_whole else True)
             status = rng.choice(("done", names.number(), names.quantity()))
             return question, values, status, status
-        if rng.random() < 0.35:
+        names_thing = rng.random() < 0.2
+        rivals = [
+            tool
+            for tool in others
+            if isinstance(tool, InventedTool)
+            and tool is not self
+            and tool.verb == self.verb
+            and not (names_thing and tool.thing != self.thing)
+        ]
+        if rng.random() < 0.35 and self._is_told_by(values, rivals):
             said = [item.say(values[item.name]) for item in given]
             told = rng.choice((" and ", ", ", " with ", " to ", " for ", " by ")).join(said)
             lead = rng.choice(
-                (
+                (f"{self.verb.base} {self.thing}",)
+                if names_thing
+                else (
                     self.verb.base,
-                    f"{self.verb.base} {self.thing}",
                     f"Please {self.verb.base}",
                     f"Can you {self.verb.base}",
                     f"I want to {self.verb.base}",

@@ -143,7 +143,7 @@ class NearMisses:
         family = next(f for f in self._facts.families if f.name == fact.family)
         assert isinstance(family, Relations)
         found = family.exchanged(self.rng, fact)
-        used = {key for other in facts for key in other.keys}
+        used = {key for other in facts for key in other.keys | other.says}
         if found is None or found[1] & used:
             return None
         return found[0]
@@ -153,7 +153,7 @@ class NearMisses:
         other = self._facts.sibling_of(fact)
         if other is None or not other.asks:
             return None
-        if any(other.keys & known.keys for known in facts):
+        if any(other.meets(known) for known in facts):
             return None
         question = self.rng.choice(other.asks)[0]
         return None if is_covered(question, (known.statement for known in facts)) else question

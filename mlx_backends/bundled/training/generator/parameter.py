@@ -80,6 +80,18 @@ class Parameter:
             return [self._scalar(self.items) for _ in range(self.rng.randint(1, 4))]
         return self._scalar(self.type)
 
+    def takes(self, value: Any) -> bool:
+        """Whether one value, or one item of an array, could be meant for this parameter."""
+        kind = self.items if self.type == "array" else self.type
+        if kind == "enum":
+            return value in self.options
+        if kind == "string":
+            return True  # a number may be a name
+        if kind == "boolean":
+            return isinstance(value, bool)
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return is_whole or (kind == "number" and isinstance(value, float))
+
     def say(self, value: Any) -> str:
         """Write a value as a request says it."""
         rng = self.rng

@@ -47,7 +47,7 @@ class Tools:
             return Conversation(messages, schemas)
         is_example = rng.random() < 0.15  # earlier calls show how, without an answer in words
         for tool in rng.choices(tools, k=min(count + 1, rng.choice((1, 1, 2, 3)))):
-            question, arguments, result, answer = tool.call()
+            question, arguments, result, answer = tool.call(tools)
             messages += [
                 {"role": "user", "content": question},
                 {"role": "assistant", "content": chatml.tool_call_text(tool.name, arguments)},

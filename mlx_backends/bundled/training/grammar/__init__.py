@@ -13,6 +13,7 @@ from mlx_backends.bundled.training.grammar.patterns import (
     Pattern,
     compile_pattern,
     compile_patterns,
+    slots_always_named,
 )
 from mlx_backends.bundled.training.grammar.phrases import (
     Phrase,
@@ -56,6 +57,7 @@ __all__ = [
     "make_clause",
     "object_phrase",
     "plural",
+    "slots_always_named",
     "subject_phrase",
     "thing_name",
     "uncapitalize",

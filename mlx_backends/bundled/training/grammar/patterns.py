@@ -5,10 +5,14 @@ filled. They nest. Knows nothing about facts or questions.
 """
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 Slots = Mapping[str, str]
 Pattern = Callable[[random.Random, Slots], str]
+_OPTION = re.compile(r"\[[^][()]*\]")
+_CHOICE = re.compile(r"\(([^][()]*)\)")
+_NAMED = re.compile(r"\{(\w+)\}")
 
 
 def compile_pattern(pattern: str) -> Pattern:
@@ -22,6 +26,20 @@ def compile_pattern(pattern: str) -> Pattern:
 def compile_patterns(patterns: Sequence[str]) -> list[Pattern]:
     """Compile several patterns, of which a caller picks one."""
     return [compile_pattern(text) for text in patterns]
+
+
+def slots_always_named(pattern: str) -> frozenset[str]:
+    """Return the slots that every form of a pattern names."""
+    before = ""
+    while pattern != before:
+        before = pattern
+        pattern = _CHOICE.sub(_common_slots, _OPTION.sub("", pattern))
+    return frozenset(_NAMED.findall(pattern))
+
+
+def _common_slots(choice: re.Match[str]) -> str:
+    named = (frozenset(_NAMED.findall(option)) for option in choice[1].split("|"))
+    return "".join(f"{{{slot}}}" for slot in frozenset.intersection(*named))
 
 
 def _parse_alternatives(text: str, start: int, closing: str) -> tuple[Pattern, int]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mlx_backends.bundled.training.common import Optimizer
 from mlx_backends.bundled.training.lm.model import LanguageModel
+from mlx_backends.bundled.training.shapes import GROUP_SIZE
 
 _OPTIMIZER = "optimizer.pt"
 _PARTS = 4
@@ -94,7 +95,8 @@ def load_optimizer(optimizer: Optimizer, folder: Path) -> None:
 def unpacked(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Turn weights that MLX quantized, mode "affine", back into matrices.
 
-    Source: `mlx.core.dequantize`: ``scale * q + bias`` a group, the lowest bits of a word first.
+    Source: `mlx.core.dequantize`: ``scale * q + bias`` a group; the numbers of a row follow each
+    other, the lowest bits first. How many bits a number has tells the length of the row.
     """
     result = {}
     for name, tensor in state.items():
@@ -107,9 +109,11 @@ def unpacked(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def _dequantized(words: Tensor, scales: Tensor, biases: Tensor, bits: int = 4) -> Tensor:
+def _dequantized(words: Tensor, scales: Tensor, biases: Tensor) -> Tensor:
     """Shapes (rows, words), (rows, groups), (rows, groups) to (rows, columns)."""
-    shifts = torch.arange(0, 32, bits)
-    values = (words.view(torch.int32).long().unsqueeze(-1) >> shifts) & (2**bits - 1)
-    grouped = values.view(*scales.shape, -1).float()
+    rows, groups = scales.shape
+    bits = words.shape[1] * 32 // (groups * GROUP_SIZE)
+    places = (words.view(torch.int32).long().unsqueeze(-1) >> torch.arange(32)) & 1
+    digits = places.view(rows, groups, GROUP_SIZE, bits)
+    grouped = (digits << torch.arange(bits)).sum(-1).float()
     return (grouped * scales.unsqueeze(-1) + biases.unsqueeze(-1)).flatten(1)

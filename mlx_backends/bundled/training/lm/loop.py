@@ -19,6 +19,7 @@ from mlx_backends.bundled.training.lm.batches import Encoded, batches
 from mlx_backends.bundled.training.lm.evaluation import evaluation_sets, exact_match
 from mlx_backends.bundled.training.lm.model import LanguageModel, after_attention, before_attention
 from mlx_backends.bundled.training.lm.peers import Peers, launch
+from mlx_backends.bundled.training.lm.rounding import Rounding
 from mlx_backends.bundled.training.run import Run
 from mlx_backends.bundled.training.shapes import LmConfig
 
@@ -42,7 +43,7 @@ def _train(peers: Peers, run: Run, config: LmConfig) -> None:
     optimizer = common.Optimizer(model, muon_rate=run.muon_rate, adam_rate=run.adam_rate)
     if run.resume:
         checkpoint.load_optimizer(optimizer, run.resume)
-    matrices = [p for p in model.parameters() if p.dim() == 2]
+    rounding = Rounding(model)
     encode = Encoded(tokenizer)
     if peers.rank == 0:
         size = sum(p.numel() for p in model.parameters())
@@ -56,7 +57,7 @@ def _train(peers: Peers, run: Run, config: LmConfig) -> None:
         if progress >= 1:
             break
         feed.progress.value = 1.0 if run.resume else progress
-        answer_loss = _step(run, peers, model, optimizer, matrices, feed.next(), step, progress)
+        answer_loss = _step(run, peers, model, optimizer, rounding, feed.next(), step, progress)
         step += 1
         if step % 10 == 0:
             average = 0.8 * (average or answer_loss.item()) + 0.2 * answer_loss.item()
@@ -69,7 +70,7 @@ def _train(peers: Peers, run: Run, config: LmConfig) -> None:
     feed.stop()
     if peers.rank == 0:
         checkpoint.save(model, optimizer, run.out)
-        common.fake_quantize(matrices)
+        rounding.apply()
         _report(run, model, encode, sets, feed, step, elapsed, average, optimizer.skipped)
 
 
@@ -102,21 +103,20 @@ def _step(
     peers: Peers,
     model: LanguageModel,
     optimizer: common.Optimizer,
-    matrices: list[torch.nn.Parameter],
+    rounding: Rounding,
     batch: tuple[Tensor, ...],
     step: int,
     progress: float,
 ) -> Tensor:
     """Train on one batch; return the loss on answer tokens."""
     ids, kinds = batch
-    quantized = progress >= run.quantize_from
-    saved = common.fake_quantize(matrices) if quantized else []
+    if progress >= run.quantize_from:
+        rounding.apply()
     context_weight = torch.tensor(max(0.03, 0.12 * (1 - 2 * progress)), device=run.device)
     with torch.autocast(run.device, torch.bfloat16, enabled=run.device != "cpu"):
         loss, answer_loss = model.loss(ids.long(), kinds.clone(), context_weight)
     loss.backward()
-    if quantized:
-        common.restore(matrices, saved)
+    rounding.undo()
     peers.average(optimizer.parameters)
     optimizer.step(common.schedule(step, progress))
     return answer_loss

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from mlx_backends.bundled.training.generator.everyday import numbers, orders
@@ -31,8 +32,8 @@ class EverydayTool:
         self.schema = _schema(kind, _documented(names, kind))
         self._call = kind.call
 
-    def call(self) -> Call:
-        """Make a request that needs this tool."""
+    def call(self, others: Sequence[Any] = ()) -> Call:
+        """Make a request that needs this tool; its words tell it from any other."""
         return self._call()
 
 

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 
 from mlx_backends.bundled.training.families import Fact
 from mlx_backends.bundled.training.generator.documentation.exchange import AnswerExchange
-from mlx_backends.bundled.training.generator.documentation.headed import console, run_in_head
+from mlx_backends.bundled.training.generator.documentation.headed import (
+    console,
+    example,
+    run_in_head,
+)
 from mlx_backends.bundled.training.generator.documentation.listings import Listings
 from mlx_backends.bundled.training.generator.documentation.references import References
 from mlx_backends.bundled.training.generator.documentation.renaming import Renaming
@@ -153,7 +157,7 @@ class Documentation:
             elif draw < 0.26:
                 dressed += rng.choice((self._listings, self._references)).section().blocks
             elif draw < 0.31:
-                dressed += console(writer).blocks[:2]
+                dressed += rng.choice((console, example))(writer).blocks[:2]
             dressed.append(block)
         return dressed
 

@@ -95,7 +95,7 @@ _COUNTED = (
     ("{ts} that may {v}", "how many {ts} may {w}", ("How many {ts} may {w}", "How many {ts} can {w}", "What is the largest number of {ts} that may {w}")),
     ("{ts} that {v} at once", "how many {ts} {w} at once", ("How many {ts} {w} at once", "How many {ts} {w} at the same time", "How many {ts} {w} together")),
     ("most {ts} of {a}", "how many {ts} {a} may have", ("How many {ts} may {a} have", "How many {ts} does {a} have at most", "What is the most {ts} of {a}")),
-    ("{ts} per {a}", "how many {ts} there are for {a}", ("How many {ts} are there for {a}", "How many {ts} does {a} get")),
+    ("{ts} for {a}", "how many {ts} there are for {a}", ("How many {ts} are there for {a}", "How many {ts} does {a} get")),
     ("{ts} kept {p}", "how many {ts} are kept {p}", ("How many {ts} are kept {p}", "How many {ts} stay {p}")),
     ("{ts} {d} in one step", "how many {ts} are {d} at once", ("How many {ts} are {d} in one step", "How many {ts} are {d} at once", "How many {ts} does it {b} in a step")),
     ("{ts} to {b} before {a} is sent", "how many {ts} it {b3} first", ("How many {ts} are {d} before {a} is sent", "How many {ts} does it {b} first")),

@@ -1,4 +1,4 @@
-"""Sections that say little below a heading that says much, and blocks of commands amid sentences."""
+"""Bare values under headings, commands and examples in blocks of their own, and bold run-in heads."""
 
 from mlx_backends.bundled.training import grammar, lexicon
 from mlx_backends.bundled.training.generator.documentation.writer import Action, Section, Writer
@@ -74,6 +74,31 @@ def console(writer: Writer) -> Section:
     return section
 
 
+def example(writer: Writer) -> Section:
+    """Write what an argument is for, and a few lines of Python that use it."""
+    rng, section, project, names = writer.rng, Section(), writer.project, writer.names
+    action, other = writer.action(), writer.action()
+    argument = project.code("argument").split("=")[0]
+    value = rng.choice((names.number(), "True", "False", f'"{names.part()}"', names.part()))
+    shown = rng.choice((f"`{argument}`", f"`{argument}=`", f"`{argument}={value}`"))
+    made, variable = project.code("class"), names.part()
+    lead = rng.choice(_ARGUMENT_LEADS).format(w=action.stated, W=capitalize(action.stated), c=shown)
+    lines = [
+        f"from {project.package} import {made}",
+        "",
+        f"{variable} = {made}({argument}={value})",
+        f"print({variable}.{names.function().removesuffix('()')}({rng.choice(('', names.part()))}))",
+    ]
+    section.blocks = [lead, "\n".join(["```python", *lines, "```"])]
+    section.asks = [writer.ask_name(action, writer.kind("argument"), shown, lead)]
+    if rng.random() < 0.5:
+        more = f"`{project.code('class')}` {other.third}."
+        section.blocks.append(more)
+        name = more.split("` ")[0] + "`"
+        section.asks.append(writer.ask_name(other, writer.kind("class"), name, more))
+    return section
+
+
 def run_in_head(writer: Writer) -> str:
     """Make the bold words that begin a paragraph and say what it is about."""
     names = writer.names
@@ -104,6 +129,9 @@ def _does(action: Action) -> str:
     return f"This {action.third}:"
 
 
+_ARGUMENT_LEADS = (
+    "To {w}, give {c}:", "To {w}, pass {c}:", "Pass {c} to {w}:", "{W} with {c}:", "With {c} you can {w}:", "{c} is there to {w}, for example:", "If you want to {w}, set {c}:",
+)  # fmt: skip
 _LEADS = (_to, _to, _gerund, _if, _does)
 # Kinds of values, with the headings that they stand under and questions for them.
 _PROPERTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -19,7 +19,7 @@ def table_row(cells: list[str]) -> str:
 
 def table(rng: random.Random, rows: list[str]) -> str:
     columns = rows[0].count("|") - 1
-    rule = rng.choice(("| ---", "| ---", "|---", "|:---")) * columns + rng.choice((" |", "|"))
+    rule = rng.choice(("| --- ", "| --- ", "| --- ", "|---", "|:---", "| :--- ")) * columns + "|"
     return "\n".join([rows[0], rule, *rows[1:]])
 
 

@@ -109,7 +109,10 @@ def sorts(writer: Writer, section: Section) -> None:
     elif draw < 0.4:
         sort = f"`{names.class_name(capitalize(head))}`"
     else:
-        sort = f"{rng.choice(('the', 'the', 'a', 'its own'))} {names.modifier()} {head}"
+        name = f"{names.modifier()} {head}"
+        sort = rng.choice(
+            (f"the {name}", f"the {name}", grammar.indefinite(name), f"its own {name}")
+        )
     parts = [sort]
     if rng.random() < 0.6:
         other = object_of(writer).full + rng.choice(("", f" for {grammar.plural(names.thing())}"))

@@ -24,7 +24,7 @@ from mlx_backends.bundled.evaluation.held_out_prose import HeldOutProse
 from mlx_backends.bundled.evaluation.rows import LM_ROWS, TOOL_CALL
 from mlx_backends.bundled.training import chatml
 from mlx_backends.bundled.training.generator import Corpus, Generator
-from mlx_backends.sparsity import prune, recover
+from mlx_backends.sparsity import InputNorms, input_norms, prune, recover
 
 if TYPE_CHECKING:
     from mlx_backends.bundled.evaluation.chat_model import ChatModel
@@ -38,7 +38,8 @@ ROWS = (
     TOOL_CALL,
 )
 _PROSE = "prose.json.gz"
-_CALIBRATION_ROWS, _CALIBRATION_SEED = (16, 512), 101
+# Rows of this many tokens, as many as Wanda's paper takes.
+_CALIBRATION_ROWS, _CALIBRATION_LENGTH, _CALIBRATION_SEED = 128, 2_048, 101
 _RECOVERY_SEED = 102
 _CONTEXT_WEIGHT = 0.1
 
@@ -113,6 +114,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, default=200, help="of recovery (default 200); 0 leaves it out"
     )
     parser.add_argument("--batch", type=int, default=4, help="conversations a step (default 4)")
+    parser.add_argument(
+        "--calibration",
+        type=int,
+        default=_CALIBRATION_ROWS,
+        help=f"rows of {_CALIBRATION_LENGTH:,} tokens for Wanda (default {_CALIBRATION_ROWS})",
+    )
     parser.add_argument("--only", default="", help="part of the names of cases, such as '2:4'")
     parser.add_argument("--json", type=Path, help="write the figures here")
 
@@ -121,7 +128,9 @@ def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
     """Measure, print and write; returns the exit status."""
     scores: list[Score] = []
     recovery = Recovery(arguments.steps, arguments.batch)
-    for score in measure(arguments.inputs, arguments.items, recovery, arguments.only):
+    texts = _Training(arguments.inputs, arguments.calibration)
+    questions = _Questions(arguments.inputs, arguments.items)
+    for score in measure(questions, texts, recovery, arguments.only):
         report(
             f"{score.case:<28} zeros {score.sparsity:4.0%}  right {score.mean:6.1%}  lost "
             f"{score.lost:5.1f} points  {score.seconds:5.1f} s  "
@@ -132,6 +141,7 @@ def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
             content = {
                 "environment": environment(mx.default_device() == mx.Device(mx.gpu)),
                 "items": arguments.items,
+                "calibration_tokens": arguments.calibration * _CALIBRATION_LENGTH,
                 "recovery": asdict(recovery),
                 "scores": [asdict(score) for score in scores],
             }
@@ -139,13 +149,13 @@ def run(arguments: argparse.Namespace, report: Callable[[str], None]) -> int:
     return 0
 
 
-def measure(inputs: Path, items: int, recovery: Recovery, only: str = "") -> Iterator[Score]:
+def measure(
+    questions: "_Questions", texts: "_Training", recovery: Recovery, only: str = ""
+) -> Iterator[Score]:
     """Prune the bundled chat model in each way and ask it."""
     # Here, not at the top: mlx-lm takes seconds to import.
     from mlx_backends.bundled.evaluation.chat_model import ChatModel
 
-    questions = _Questions(inputs, items)
-    texts = _Training(inputs)
     dense: Score | None = None
     for case in CASES:
         if case.options and (only not in case.name or (case.is_recovered and not recovery.steps)):
@@ -165,8 +175,8 @@ def measure(inputs: Path, items: int, recovery: Recovery, only: str = "") -> Ite
 def _prepare(chat: "ChatModel", case: Case, texts: "_Training", recovery: Recovery) -> float:
     if not case.options:
         return 0.0
-    calibration = list(texts.calibration(chat)) if case.options["method"] == "wanda" else None
-    done = prune(chat.model, **case.options, calibration_data=calibration)
+    norms = texts.norms(chat) if case.options["method"] == "wanda" else None
+    done = prune(chat.model, **case.options, calibration_data=norms)
     if case.is_recovered:
         recover(chat.model, texts.batches(chat, recovery), learning_rate=1e-3)
     mx.eval(chat.model.parameters())
@@ -193,18 +203,28 @@ class _Questions:
 class _Training:
     """Conversations of the training side."""
 
-    def __init__(self, inputs: Path) -> None:
+    def __init__(self, inputs: Path, calibration_rows: int) -> None:
         self.corpus = Corpus.load(inputs / _PROSE, held_out=False)
+        self.calibration_rows = calibration_rows
+        self._norms: InputNorms | None = None
 
-    def calibration(self, chat: "ChatModel") -> Iterator[mx.array]:
-        """Rows of joined conversations, four at a time."""
-        count, length = _CALIBRATION_ROWS
+    def norms(self, chat: "ChatModel") -> InputNorms:
+        """What the dense model's layers are given; measured by the first case that asks."""
+        if self._norms is None:
+            self._norms = input_norms(chat.model, self._calibration(chat))
+            mx.clear_cache()
+        return self._norms
+
+    def _calibration(self, chat: "ChatModel") -> list[mx.array]:
+        """Rows of joined conversations, as many at a time as the model is asked in."""
+        count, length = self.calibration_rows, _CALIBRATION_LENGTH
         ids: list[int] = []
         generator = Generator(_CALIBRATION_SEED, self.corpus)
         while len(ids) < count * length:
             ids += _encode(chat, generator.conversation().text())
         rows = mx.array(ids[: count * length]).reshape(count, length)
-        yield from mx.split(rows, count // 4)
+        together = max(1, chat.batch_tokens // length)
+        return [rows[start : start + together] for start in range(0, count, together)]
 
     def batches(self, chat: "ChatModel", recovery: Recovery) -> "_Batches":
         return _Batches(chat, Generator(_RECOVERY_SEED, self.corpus), recovery)

@@ -11,7 +11,8 @@ import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
 from mlx_backends.errors import QuantizationError
-from mlx_backends.quantization.layers import arrays, changed_classes
+from mlx_backends.layer_classes import changed_classes
+from mlx_backends.quantization.layers import arrays
 
 Call = Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """What stands for a layer's call: layer, the layer's own call, arguments, named arguments."""

@@ -1,7 +1,6 @@
 """Which layers of a model are quantized, and how ``config.json`` says it."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -85,21 +84,6 @@ def arrays(model: nn.Module) -> Iterator[tuple[str, mx.array]]:
     for name, array in tree_flatten(model.parameters()):
         if isinstance(array, mx.array):
             yield name, array
-
-
-@contextmanager
-def changed_classes(
-    layers: Iterable[nn.Module], changed: Callable[[type[nn.Module]], type[nn.Module]]
-) -> Iterator[None]:
-    """Give layers other classes, made from their own, for a while."""
-    before: list[tuple[Any, type[nn.Module]]] = [(layer, type(layer)) for layer in layers]
-    for layer, kind in before:
-        layer.__class__ = changed(kind)
-    try:
-        yield
-    finally:
-        for layer, kind in before:
-            layer.__class__ = kind
 
 
 def _is_left_alone(name: str, config: QuantizationConfig) -> bool:

@@ -10,6 +10,7 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 
 from mlx_backends.errors import NumericalError
+from mlx_backends.layer_classes import changed_classes
 from mlx_backends.models import rounded_inputs
 from mlx_backends.quantization import checkpoint
 from mlx_backends.quantization.config import QuantizationConfig
@@ -17,7 +18,6 @@ from mlx_backends.quantization.grids import Grids
 from mlx_backends.quantization.layers import (
     arrays,
     bits_of,
-    changed_classes,
     is_embedding,
     quantizable,
 )

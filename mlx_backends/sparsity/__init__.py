@@ -6,6 +6,7 @@ MLX on a CPU. Knows nothing of tokens, engines and frameworks.
 """
 
 from mlx_backends.sparsity.array import FORMATS, SparseArray, matmul
+from mlx_backends.sparsity.inputs import InputNorms, input_norms
 from mlx_backends.sparsity.layers import SparseLinear, to_dense, to_sparse
 from mlx_backends.sparsity.model_files import save_model
 from mlx_backends.sparsity.prune import Pruned, prune
@@ -14,9 +15,11 @@ from mlx_backends.sparsity.recover import next_token_loss, recover
 
 __all__ = [
     "FORMATS",
+    "InputNorms",
     "Pruned",
     "SparseArray",
     "SparseLinear",
+    "input_norms",
     "matmul",
     "next_token_loss",
     "prune",

@@ -1,7 +1,6 @@
 """What the linear layers of a model are given, found by running calibration data through it."""
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -9,17 +8,24 @@ import mlx.nn as nn
 import numpy as np
 
 from mlx_backends.errors import ConfigError
+from mlx_backends.layer_classes import changed_classes
+from mlx_backends.sparsity.linear import linear_layers
+
+InputNorms = dict[str, mx.array]
 
 
 def input_norms(
-    model: nn.Module, layers: dict[str, nn.Linear], batches: Iterable[Any]
-) -> dict[str, mx.array]:
-    """The L2 norm of each input feature of each layer, over all tokens. Shapes: (in,) float32.
+    model: nn.Module, batches: Iterable[Any], exclude: Sequence[str] = ("lm_head",)
+) -> InputNorms:
+    """The L2 norm of each input feature of each linear layer, over all tokens.
+
+    What Wanda needs of calibration data: ``prune`` takes it in place of the data, so that several
+    ways to prune a model run it only once. Shapes: (in,) float32.
 
     Args:
         model: Unchanged afterwards.
-        layers: Layers of the model, by name.
         batches: Inputs of the model: token ids of shape (batch, length), or lists of them.
+        exclude: Parts of names of layers that are left out.
 
     Raises:
         ConfigError: There is no data, or it does not reach a layer.
@@ -27,43 +33,34 @@ def input_norms(
     arrays = [_ids(batch) for batch in _batches(batches)]
     if not arrays:
         raise ConfigError("calibration_data is empty; give some thousand tokens of real text.")
-    try:
-        for layer in layers.values():
-            _watch(layer)
+    layers = linear_layers(model, exclude)
+    squares: InputNorms = {}
+    # The class looks its layer up by identity: the parameters of a layer do not change for it.
+    names = {id(layer): name for name, layer in layers.items()}
+
+    def note(layer: nn.Module, x: mx.array) -> None:
+        added = x.astype(mx.float32).square().reshape(-1, x.shape[-1]).sum(axis=0)
+        name = names[id(layer)]
+        squares[name] = squares[name] + added if name in squares else added
+
+    with changed_classes(layers.values(), lambda kind: _watched(kind, note)):
         for ids in arrays:
-            mx.eval(model(ids), [layer.__dict__.get("_squares") for layer in layers.values()])
-        squares = {name: layer.__dict__.pop("_squares", None) for name, layer in layers.items()}
-    finally:
-        for layer in layers.values():
-            _unwatch(layer)
-    unseen = [name for name, total in squares.items() if total is None]
+            mx.eval(model(ids), squares)
+    unseen = [name for name in layers if name not in squares]
     if unseen:
         raise ConfigError(f"The calibration data does not reach {unseen[0]!r}; exclude it.")
-    return {name: mx.sqrt(total) for name, total in squares.items() if total is not None}
+    return {name: mx.sqrt(squares[name]) for name in layers}
 
 
-@cache
-def _watched(base: type[nn.Linear]) -> type[nn.Linear]:
-    """A layer that sums the squares of each input feature."""
+def _watched(kind: type[nn.Module], note: Callable[[nn.Module, mx.array], None]) -> type[nn.Module]:
+    """A layer that tells what it is given before it computes."""
 
-    class Watched(base):
+    class Watched(kind):
         def __call__(self, x: mx.array) -> mx.array:
-            squares = x.astype(mx.float32).square().reshape(-1, x.shape[-1]).sum(axis=0)
-            before = self.__dict__.get("_squares")
-            self.__dict__["_squares"] = squares if before is None else before + squares
+            note(self, x)
             return super().__call__(x)
 
     return Watched
-
-
-def _watch(layer: Any) -> None:
-    layer.__class__ = _watched(type(layer))
-
-
-def _unwatch(layer: Any) -> None:
-    layer.__dict__.pop("_squares", None)
-    if type(layer).__name__ == "Watched":
-        layer.__class__ = type(layer).__mro__[1]
 
 
 def _batches(data: Any) -> list[Any]:

@@ -9,8 +9,8 @@ from mlx.utils import tree_unflatten
 from mlx_backends.errors import ConfigError
 from mlx_backends.sparsity.array import FormatName, SparseArray
 from mlx_backends.sparsity.blocks import DEFAULT_BLOCK_SIZE
+from mlx_backends.sparsity.linear import linear_layers
 from mlx_backends.sparsity.masks import Pattern
-from mlx_backends.sparsity.prune import linear_layers
 
 FORMAT_OF: dict[Pattern, FormatName] = {"unstructured": "csr", "2:4": "2:4", "block": "bsr"}
 BITS = (2, 3, 4, 5, 6, 8)

@@ -6,12 +6,12 @@ from typing import Any, Literal, get_args
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
 
 from mlx_backends import kernels
 from mlx_backends.errors import ConfigError
 from mlx_backends.sparsity.blocks import DEFAULT_BLOCK_SIZE
-from mlx_backends.sparsity.inputs import input_norms
+from mlx_backends.sparsity.inputs import InputNorms, input_norms
+from mlx_backends.sparsity.linear import linear_layers
 from mlx_backends.sparsity.masks import PATTERNS, Pattern, kept
 
 Method = Literal["magnitude", "wanda"]
@@ -59,7 +59,8 @@ def prune(
         method: ``"magnitude"`` or ``"wanda"``.
         sparsity: Share of weights that becomes zero; 0.5 with ``"2:4"``.
         pattern: ``"unstructured"``, ``"2:4"`` or ``"block"``.
-        calibration_data: For Wanda: token ids of shape (batch, length), or a list of such.
+        calibration_data: For Wanda: token ids of shape (batch, length), a list of such, or what
+            ``input_norms`` made of them. The paper takes 128 rows of 2,048 tokens.
         block_size: Of ``"block"``: 16, 32 or 64.
         exclude: Parts of names of layers that stay as they are.
 
@@ -68,7 +69,7 @@ def prune(
     """
     _check(method, sparsity, pattern, block_size)
     layers = linear_layers(model, exclude)
-    norms = input_norms(model, layers, calibration_data) if method == "wanda" else {}
+    norms = _norms(model, layers, calibration_data, exclude) if method == "wanda" else {}
     zeros: dict[str, float] = {}
     for name, layer in layers.items():
         scores = mx.abs(layer.weight.astype(mx.float32))
@@ -82,27 +83,18 @@ def prune(
     return Pruned(method, pattern, block_size, zeros, all_zeros / total)
 
 
-def linear_layers(model: nn.Module, exclude: Sequence[str] = ()) -> dict[str, nn.Linear]:
-    """The linear layers of a model by name, without those whose name holds a part of ``exclude``.
-
-    Raises:
-        ConfigError: There is none, or one is quantized.
-    """
-    found: dict[str, Any] = {
-        name: layer
-        for name, layer in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
-        if isinstance(layer, nn.Linear | nn.QuantizedLinear)
-        and not any(part in name for part in exclude)
-    }
-    quantized = [name for name, layer in found.items() if isinstance(layer, nn.QuantizedLinear)]
-    if quantized:
-        raise ConfigError(
-            f"{quantized[0]!r} is quantized, and {len(quantized) - 1} more layers are. Prune the "
-            "original model, or unpack this one first (mlx_lm.utils.dequantize_model)."
-        )
-    if not found:
-        raise ConfigError("The model has no linear layer to prune.")
-    return found
+def _norms(
+    model: nn.Module, layers: dict[str, nn.Linear], data: Any, exclude: Sequence[str]
+) -> InputNorms:
+    if not isinstance(data, dict):
+        return input_norms(model, data, exclude)
+    for name, layer in layers.items():
+        if name not in data or data[name].shape != layer.weight.shape[1:]:
+            raise ConfigError(
+                f"calibration_data holds norms, but none of {layer.weight.shape[1]} inputs for "
+                f"{name!r}; take input_norms of this model with the same exclude=."
+            )
+    return data
 
 
 def _check(method: str, sparsity: float, pattern: str, block_size: int) -> None:

@@ -10,7 +10,7 @@ import mlx.optimizers as optim
 from mlx.utils import tree_flatten, tree_unflatten
 
 from mlx_backends.errors import ConfigError
-from mlx_backends.sparsity.prune import linear_layers
+from mlx_backends.sparsity.linear import linear_layers
 
 Loss = Callable[..., mx.array]
 

@@ -12,7 +12,15 @@ from mlx_lm.utils import dequantize_model, load_model
 from mlx_backends import Engine, EngineConfig, SamplingParams, bundled, kernels
 from mlx_backends.errors import ConfigError, ModelLoadError, OutputError
 from mlx_backends.models.loader import load_language_model
-from mlx_backends.sparsity import SparseLinear, prune, recover, save_model, to_dense, to_sparse
+from mlx_backends.sparsity import (
+    SparseLinear,
+    input_norms,
+    prune,
+    recover,
+    save_model,
+    to_dense,
+    to_sparse,
+)
 
 IDS = [5, 6, 7, 8]
 PATTERNS = ("unstructured", "2:4", "block")
@@ -57,6 +65,19 @@ def test_wanda_weighs_by_the_norm_of_the_input_and_compares_rows(net):
         assert is_kept[row].sum() == 32
         assert scores[row][is_kept[row]].min() >= scores[row][~is_kept[row]].max()
     assert type(net.first) is nn.Linear
+
+
+def test_norms_serve_several_ways_to_prune(net):
+    data = [mx.random.normal((50, 64), key=mx.random.key(1)) * mx.arange(64)]
+    norms = input_norms(net, data)
+    prune(net, "wanda", 0.5, calibration_data=norms)
+    again = Net()
+    prune(again, "wanda", 0.5, calibration_data=data)
+    assert mx.array_equal(net.first.weight, again.first.weight).item()
+    with pytest.raises(ConfigError, match="'second'"):
+        prune(Net(), "wanda", 0.5, calibration_data={"first": norms["first"]})
+    with pytest.raises(ConfigError, match="none of 96 inputs for 'second'"):
+        prune(Net(), "wanda", 0.5, calibration_data={**norms, "second": norms["first"]})
 
 
 def test_two_of_four_keeps_the_two_highest(net):

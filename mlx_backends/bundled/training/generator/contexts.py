@@ -6,9 +6,17 @@ import textwrap
 from mlx_backends.bundled.training.families import Fact
 from mlx_backends.bundled.training.generator.facts import Facts
 from mlx_backends.bundled.training.generator.items import Context, Item
-from mlx_backends.bundled.training.generator.near_misses import NearMisses, is_covered
+from mlx_backends.bundled.training.generator.near_misses import (
+    NearMisses,
+    is_covered,
+    shared_words,
+)
 from mlx_backends.bundled.training.generator.passages import Passage, Passages
 from mlx_backends.bundled.training.generator.tables import Tables
+
+# Share of contexts that keep only so many unanswerable questions, the nearest to their passages.
+_NEAREST = 0.7
+_FEW_MISSES = 2
 
 
 class Contexts:
@@ -23,7 +31,9 @@ class Contexts:
         self.near_misses = NearMisses(facts, held_out=held_out)
         self.tables = Tables(facts.names, passages)
 
-    def of_facts(self, count: int, *, real: float, filler: float, strict: bool = True) -> Context:
+    def of_facts(
+        self, count: int, *, real: float, filler: float, strict: bool = True, pick: bool = False
+    ) -> Context:
         """Make passages that hold `count` facts, and every question over them.
 
         Args:
@@ -32,10 +42,13 @@ class Contexts:
             filler: Chance of real sentences around a fact.
             strict: Whether unanswerable questions are one name, one role or one relation off, where
                 that is possible; otherwise they are of facts that are not stated.
+            pick: Make more unanswerable questions, and mostly keep those whose words the passages
+                have, which are the harder ones.
         """
         rng = self.rng
         blocks: list[Passage] = []
-        facts = self.facts.draw(count + rng.choice((1, 2, 2, 3)))
+        more = rng.choice((1, 2, 2, 3))
+        facts = self.facts.draw(count, near=more + 2) if pick else self.facts.draw(count + more)
         ghosts, facts = facts[count:], facts[:count]
         stated = facts
         paragraph = rng.random() < filler
@@ -58,6 +71,10 @@ class Contexts:
             text = "\n".join(text for text, _ in blocks)
             near = [Item(question, None) for question in self.near_misses.of(stated, text)]
             misses = near + misses if rng.random() < 0.75 else near or misses
+        if pick and rng.random() < _NEAREST:
+            passages = [text for text, _ in blocks]
+            misses.sort(key=lambda item: -shared_words(item.question, passages))
+            misses = misses[:_FEW_MISSES]
         return self._assemble(blocks, misses)
 
     def of_prose(self, count: int) -> Context:

@@ -7,6 +7,9 @@ from typing import Any
 from mlx_backends.bundled.training.families import TYPED_FAMILIES, Fact
 from mlx_backends.bundled.training.lexicon import Names
 
+# Chance that a fact shares something with one that is there, and that a near one does.
+_SHARING, _NEAR = 0.55, 0.9
+
 
 class Facts:
     """Draws facts of given families."""
@@ -17,8 +20,13 @@ class Facts:
         self.families = list(families)
         self._weights = [family.weight for family in self.families]
 
-    def draw(self, count: int) -> list[Fact]:
-        """Make facts that share subjects and attributes, with no question in common."""
+    def draw(self, count: int, *, near: int = 0) -> list[Fact]:
+        """Make facts that share subjects and attributes, with no question in common.
+
+        Args:
+            count: How many.
+            near: How many more, almost all of which share something with one of the others.
+        """
         rng = self.rng
         chosen: list[tuple[Any, Fact]] = []
         families, weights = self.families, self._weights
@@ -28,10 +36,12 @@ class Facts:
         used: set[str] = set()  # what is asked
         said: set[str] = set()  # what is answered besides
         attempts = 0
-        while len(chosen) < count and attempts < 6 * count + 20:
+        wanted = count + near
+        while len(chosen) < wanted and attempts < 6 * wanted + 20:
             attempts += 1
-            if chosen and rng.random() < 0.55:
-                family, fact = self._sibling(rng.choice(chosen))
+            is_near = len(chosen) >= count
+            if chosen and rng.random() < (_NEAR if is_near else _SHARING):
+                family, fact = self._sibling(rng.choice(chosen[:count]))
             else:
                 family = rng.choices(families, weights)[0]
                 fact = family.make(self.names)

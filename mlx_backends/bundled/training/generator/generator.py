@@ -63,10 +63,11 @@ class Generator:
         real: float | None = None,
         filler: float = 0.5,
         strict: bool = True,
+        pick: bool = False,
     ) -> Context:
         """Make passages that hold `count` facts; see `Contexts.of_facts`."""
         chance = 0.35 * self.level if real is None else real
-        return self._contexts.of_facts(count, real=chance, filler=filler, strict=strict)
+        return self._contexts.of_facts(count, real=chance, filler=filler, strict=strict, pick=pick)
 
     def prose_context(self, count: int) -> Context:
         """Make passages of real prose alone, several from one document."""
@@ -115,20 +116,20 @@ class Generator:
         if draw < copying:
             return self.repeat()
         draw = rng.random()
-        if draw < 0.08:
+        if draw < 0.10:
             return self.tool_conversation()
-        if draw < 0.09:
+        if draw < 0.11:
             return json_to_order(rng) if rng.random() < 0.25 else self.small_talk()
         if draw < 0.14 and self.level > 0.1:
             context = self.prose_context(rng.randint(1, 6))
-        elif draw < 0.19 and self.level > 0.2:
+        elif draw < 0.175 and self.level > 0.2:
             return self.grounded(self.follow_up_context(), in_order=True)
-        elif draw < 0.22 and self.level > 0.2:
+        elif draw < 0.19 and self.level > 0.2:
             context = self.long_context()
-        elif draw < 0.65 and self.level > 0.1:
+        elif draw < 0.62 and self.level > 0.1:
             context = self._any_documentation()
         else:
-            context = self.context(self._fact_count())
+            context = self.context(self._fact_count(), pick=True)
         if not context.items:
             return self.small_talk()
         return self.grounded(context)
@@ -149,7 +150,7 @@ class Generator:
             return rng.randint(1, 2)
         if self.level < 0.15:
             return rng.randint(1, 4)
-        return rng.choice((1, 2, 3, 4, 4, 5, 6, 6, 8, 8, 10, 12, 14))
+        return rng.choice((1, 1, 2, 3, 4, 4, 4, 5, 6, 8, 10, 12))
 
     def repeat(self) -> Conversation:
         """Ask for a copy, which teaches copying first."""

@@ -47,9 +47,9 @@ class NearMisses:
 
     def _of_fact(self, fact: Fact, facts: Sequence[Fact], text: str) -> str | None:
         draw = self.rng.random()
-        if draw < 0.45:
+        if draw < 0.35:
             return self._renamed(self.rng.choice(fact.asks)[0], text)
-        if draw < 0.7:
+        if draw < 0.55:
             return self._exchanged(fact, facts)
         return self._other_relation(fact, facts)
 
@@ -157,6 +157,13 @@ class NearMisses:
             return None
         question = self.rng.choice(other.asks)[0]
         return None if is_covered(question, (known.statement for known in facts)) else question
+
+
+def shared_words(question: str, passages: Iterable[str]) -> float:
+    """The largest share of a question's words of content that one passage has."""
+    wanted = _content(question)
+    most = max((len(wanted & _content(passage)) for passage in passages), default=0)
+    return most / max(1, len(wanted))
 
 
 def is_covered(question: str, statements: Iterable[str]) -> bool:

@@ -13,7 +13,9 @@ from mlx_backends.bundled.training.prose.sentences import BY_THIRD, VERBS, start
 
 _SUBJECT = r"(?P<s>(?:(?:The|A|An|This|Each|Every|All|Both|These) )?(?:`[^`]+`|[\w-]+)(?: (?:`[^`]+`|[\w-]+)){0,4}?)"
 _OBJECT = r"(?P<o>(?:[^,.;:()]|\.(?=\w)){3,90}?)"
-_END = r"(?:\.$|, |; |: | \(| if | when | unless | because | so that | in order to | which | while | and then )"
+# A comma that ends what is asked for, and not one between the items of a list.
+_COMMA = r", (?!(?:[^,.;:()]{1,50}, ){0,6}(?:[^,.;:()]{1,60},? )?(?:and|or) )"
+_END = rf"(?:\.$|{_COMMA}|; |: | \(| if | when | unless | because | so that | in order to | which | while | and then )"
 _THIRDS = "|".join(sorted(BY_THIRD))
 _BASES = "|".join(sorted(VERBS))
 _PARTICIPLES = "|".join(sorted({verb.participle for verb in VERBS.values()}))
@@ -24,6 +26,21 @@ _LEANING = "|".join(
     if third in BY_THIRD
 )
 _NUMBERS = r"\d[\d,.]*|one|two|three|four|five|six|seven|eight|nine|ten|twelve"
+_WHEN = r"(?P<o>(?:when|if|before|after|once|until|while|as soon as) [^.,;:()]{4,70}?)"
+_WHERE = r"(?P<o>(?:in|on|inside|within|under) (?:an?|the|its|each|every|`)[^.;:()]{2,50}?)"
+_HOW_MUCH = (
+    rf"(?P<o>(?:at most |up to |no more than |at least |exactly |only |about )?(?:{_NUMBERS}))"
+)
+_MODALS = "must|should|can|may|cannot|will"
+_LIVING = (
+    "run|live|reside|happen|occur|start|stand|appear|execute|begin|end|take place|lie|work|stay"
+)
+_LIVES = "runs|lives|resides|happens|occurs|starts|stands|appears|executes|begins|ends|takes place|lies|works|stays"
+_PUTS = "|".join(
+    third
+    for third in "stores puts saves writes places keeps collects holds inserts copies moves shows records".split()
+    if third in BY_THIRD
+)
 _ERROR = r"(?:an? |the )?(?P<o>`?\w*(?:Error|Exception|Warning|Interrupt|Iteration)`?)"
 
 _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
@@ -157,6 +174,66 @@ _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
     (
         re.compile(rf"^{_SUBJECT} was (?:added|introduced|removed|deprecated) in (?P<o>(?:version )?\d[\w.]*)"),
         [("o", "In which version was {s} (added|introduced|removed|deprecated)?"), ("o", "Since when does {s} exist?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|was|were) (?:not |always |also |only )?(?P<p>{_PARTICIPLES}) as {_OBJECT}{_END}"),
+        [("o", "As what {v} {s} {p}?"), ("o", "How {v} {s} {p}?"), ("o", "What {v} {s} {p} as?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|was|were) (?:always |also |only |usually )?(?P<p>{_PARTICIPLES}) (?P<o>to (?:{_BASES}) [^.;:()]{{4,70}}?)(?:\.$|{_COMMA}|; )"),
+        [("o", "Why {v} {s} {p}?"), ("o", "What {v} {s} {p} for?"), ("o", "For what purpose {v} {s} {p}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>is|are|was|were) (?:always |also |only |usually )?(?P<p>{_PARTICIPLES}) (?P<o>(?:by|with|using|through|via) [^.;:()]{{4,70}}?)(?:\.$|{_COMMA}|; )"),
+        [("o", "How {v} {s} {p}?"), ("o", "By what means {v} {s} {p}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<m>{_MODALS}) (?:also |only |not )?be (?P<p>{_PARTICIPLES}) (?P<o>(?:by|with|using|through|via) [^.;:()]{{4,70}}?)(?:\.$|{_COMMA}|; )"),
+        [("o", "How {m} {s} be {p}?"), ("o", "With what {m} {s} be {p}?"), ("s", "What {m} be {p} {o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<m>{_MODALS}) (?:also |only |not )?be (?P<p>{_PARTICIPLES}) {_WHEN}(?:\.$|{_COMMA}|; )"),
+        [("o", "When {m} {s} be {p}?"), ("s", "What {m} be {p} {o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<m>{_MODALS}) (?:also |only |not )?be (?P<p>{_PARTICIPLES}) {_WHERE}(?:\.$|{_COMMA}|; )"),
+        [("o", "Where {m} {s} be {p}?"), ("s", "(What|Which {k}) {m} be {p} {o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_LIVES}) {_WHERE}(?:\.$|{_COMMA}|; )"),
+        [("o", "Where does {s} {b}?"), ("o", "Where is it that {s} {v}?"), ("s", "What {v} {o}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT}(?<=s) (?P<v>{_LIVING}) {_WHERE}(?:\.$|{_COMMA}|; )"),
+        [("o", "Where do {s} {v}?"), ("o", "Where is it that {s} {v}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_THIRDS}|{_LIVES}) (?P<q>[^.;:(),]{{2,60}}) {_WHEN}\.$"),
+        [("o", "When does {s} {b} {q}?"), ("o", "When is it that {s} {v} {q}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<m>{_MODALS}) (?P<v>{_BASES}|have|be) {_HOW_MUCH} (?P<t>[a-z]+s|[a-z]+ [a-z]+s){_END}"),
+        [("o", "How many {t} {m} {s} {v}?"), ("o", "What number of {t} {m} {s} {v}?")],
+    ),
+    (
+        re.compile(rf"^(?P<o>(?:At most|Up to|No more than|At least|Exactly|Only) (?:{_NUMBERS})) (?P<t>[a-z]+s|[a-z]+ [a-z]+s) (?P<v>is|are|can be|may be|must be) (?P<p>{_PARTICIPLES})[^,.;:()]{{0,50}}{_END}"),
+        [("o", "How many {t} {v} {p}?"), ("o", "What number of {t} {v} {p}?")],
+    ),
+    (
+        re.compile(rf"^There (?P<v>are|must be|can be|may be) {_HOW_MUCH} (?P<t>[a-z]+s|[a-z]+ [a-z]+s)\b[^,.;:()]{{0,50}}{_END}"),
+        [("o", "How many {t} {v} there?"), ("o", "What number of {t} {v} there?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_THIRDS}) (?P<o>(?:the|an?|its|their) (?:[a-z-]+|`[^`]+`) (?P<n>[a-z]{{3,}}))(?:\.$|{_COMMA}|; | if | when | because | so that )"),
+        [("o", "Which {n} does {s} {b}?"), ("o", "(What|Which) {n} is it that {s} {v}?"), ("o", "What {n} does {s} {b}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_PUTS}) (?P<q>(?:the|an?|its|their|all) [^.;:(),]{{3,50}}?) (?P<o>(?:in|into|under|on|to) (?:an?|the|its|`)[^.;:(),]{{3,50}}?)(?:\.$|; )"),
+        [("o", "Where does {s} {b} {q}?"), ("o", "Where is it that {s} {v} {q}?")],
+    ),
+    (
+        re.compile(rf"^{_SUBJECT} (?P<v>{_THIRDS}) (?P<o>[^.;:()]{{3,90}}?,? and [^.;:(),]{{3,40}}?)\.$"),
+        [("o", "What does {s} {b}?"), ("o", "What exactly does {s} {b}?")],
     ),
 ]  # fmt: skip
 _COMPILED = [

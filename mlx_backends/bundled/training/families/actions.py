@@ -8,6 +8,9 @@ from mlx_backends.bundled.training.families.fact import Fact, key_of, span_of
 from mlx_backends.bundled.training.grammar import capitalize
 from mlx_backends.bundled.training.lexicon import Names
 
+# Marks a question for all that a subject does, until its key is there.
+_OF_ALL = "{"
+
 
 class Actions:
     """Makes facts of the form "who does what to what, when, where, how, why"."""
@@ -76,12 +79,9 @@ class Actions:
                 f"action:o:{subject.short}:{second[0].base}",
                 f"action:s:{second[0].base}:{second[1].short}",
             }
-        if any(
-            question.startswith(("What does", "What is", "Tell", "Say")) and "{" in question
-            for question, _ in asks
-        ):
+        if any(question.startswith(_OF_ALL) for question, _ in asks):
             keys.add(key_of("does", subject.short))
-        asks = [(question.replace("{", ""), answer) for question, answer in asks]
+        asks = [(question.removeprefix(_OF_ALL), answer) for question, answer in asks]
         says = frozenset() if agentless else frozenset((key_of("does", subject.short),))
         found = {"S": subject, "VO": (verbs, thing)}
         return Fact("action", statement, asks, frozenset(keys), found, says=says)  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ class Actions:
                 if slots["A"]
                 else [p for i, p in enumerate(action_patterns.ASK_VERB) if i != 3]
             )
-            return [("{" + rng.choice(patterns)(rng, slots), predicate)]
+            return [(_OF_ALL + rng.choice(patterns)(rng, slots), predicate)]
         return []
 
     def _ask_adjunct(

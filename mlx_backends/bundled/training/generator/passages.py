@@ -97,15 +97,8 @@ class Passages:
         return rng.choice(_TITLED).format(t=title, b=body)
 
     def _introduction(self, subject: str) -> str:
-        rng, names = self.rng, self.names
-        return capitalize(rng.choice(_INTRODUCTIONS)).format(
-            s=subject,
-            S=capitalize(subject),
-            t=grammar.indefinite(grammar.thing_name(names)),
-            n=names.name(),
-            v=names.version(),
-            c=grammar.component_name(names),
-        )
+        form = capitalize(self.rng.choice(_INTRODUCTIONS))
+        return form.format(s=subject, S=capitalize(subject))
 
     def page(self, size: int) -> str:
         """Take paragraphs in a row with their headings, up to a number of characters."""
@@ -187,10 +180,11 @@ def _subjects(fact: Fact) -> list[str]:
 
 
 _PLURAL = frozenset(("format", "state", "support"))
+# None says anything that a family asks for.
 _INTRODUCTIONS = (
-    "{S} is {t}.", "{S} is part of {n}.", "{S} was added in version {v}.", "Have a look at {s}.", "{S} is new.",
+    "{S} deserves a word.", "{S} is easy to miss.", "{S} is described here.", "Have a look at {s}.", "{S} is new.",
     "Then there is {s}.", "The next part is {s}.", "This section is about {s}.", "One of them is {s}.", "{S} is not hard to use.",
-    "{S} sits next to the {c}.", "Everybody knows {s}.", "We now come to {s}.", "{S} has its own page.",
+    "Many ask about {s}.", "Everybody knows {s}.", "We now come to {s}.", "{S} has its own page.",
 )  # fmt: skip
 _TITLED = (
     "## {t}\n{b}", "# {t}\n\n{b}", "### {t}\n\n{b}", "**{t}**: {b}", "{t}\n{b}", "- {t}\n  {b}", "**{t}**\n\n{b}", "{t}\n    {b}",

@@ -16,7 +16,7 @@ from mlx_backends.bench.process import SystemProcess, SystemSpec
 from mlx_backends.bench.random_model import SHAPES, Shape, make_model
 from mlx_backends.bench.record import Comparison
 from mlx_backends.bench.run import Run, medians
-from mlx_backends.bench.workload import Workload, batch, decode, ragged, seen
+from mlx_backends.bench.workload import Workload, asked_again, batch, decode, ragged, seen
 from mlx_backends.config import Device
 from mlx_backends.errors import EngineError
 from mlx_backends.models.model_config import read_model_config
@@ -47,10 +47,10 @@ class Suite:
 
 _SIZES = (1, 2, 4, 8, 16, 32)
 SUITES = {
-    "smoke": Suite(("tiny",), (decode(48, 4), seen(64), ragged(3, 5, 40, 3))),
+    "smoke": Suite(("tiny",), (decode(48, 4), seen(64), asked_again(64), ragged(3, 5, 40, 3))),
     "cpu": Suite(
         ("llama-30m", "llama-120m"),
-        (decode(128, 32), seen(256), ragged(8, 16, 128, 16)),
+        (decode(128, 32), seen(256), asked_again(256), ragged(8, 16, 128, 16)),
     ),
     "gpu": Suite(
         ("qwen3-0.6b-4bit", "llama-3.2-1b-4bit"),
@@ -58,6 +58,7 @@ SUITES = {
             decode(512, 128),
             decode(16_384, 128),
             seen(4_096),
+            asked_again(4_096),
             *(batch(size, 256, 64) for size in _SIZES),
             # The last of them fills a card of 80 GB where prompts are padded to the longest.
             *(ragged(32, 100, most, 64, is_alone=True) for most in (2_000, 4_000, 8_000)),
@@ -241,6 +242,7 @@ def _runs(
                     other.unload()
         prompts = workload.prompts(round_index, vocab_size)
         try:
+            system.start_round()
             _see_prefixes(system, workload, prompts)
             result = system.generate(prompts, workload.num_tokens)
         except EngineError as error:

@@ -63,6 +63,9 @@ class LlamaCpp:
         params.verbosity = 0
         self._server = library.Server(params)
 
+    def start_round(self) -> None:
+        """As in ``peers.System``: it keeps what it has."""
+
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
         """As in ``peers.System``."""
         start = time.perf_counter()

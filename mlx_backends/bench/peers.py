@@ -20,6 +20,10 @@ from mlx_backends.engine.graph_size import num_operations
 class System(Protocol):
     """Something that serves a model. Lives in a process of its own."""
 
+    def start_round(self) -> None:
+        """Give freed memory back, so that every round starts as the first one did."""
+        ...
+
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
         """Continue all prompts greedily, each by exactly so many tokens."""
         ...
@@ -37,10 +41,14 @@ class MLXBackends:
         self._engine = Engine(EngineConfig(model=str(folder), device=device, cache=cache))
         self._engine.load()
 
+    def start_round(self) -> None:
+        """As in ``System``."""
+        _forget_memory()
+
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
         """As in ``System``."""
         params = SamplingParams(temperature=0.0, max_tokens=num_tokens, ignore_eos=True)
-        _forget_memory()
+        mx.reset_peak_memory()
         before = self._engine.stats()
         handles = [self._engine.submit(prompt, params) for prompt in prompts]
         results = [handle.result() for handle in handles]
@@ -79,9 +87,13 @@ class MLXLM:
         self._model = load_model(folder)[0]
         self._operations = _operations_of_a_step(self._model)
 
-    def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
+    def start_round(self) -> None:
         """As in ``System``."""
         _forget_memory()
+
+    def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
+        """As in ``System``."""
+        mx.reset_peak_memory()
         serve = self._stream if len(prompts) == 1 else self._batch
         timings = serve(prompts, num_tokens)
         details = {"operations a decode step": self._operations}
@@ -139,7 +151,6 @@ def _operations_of_a_step(model: nn.Module) -> int:
 def _forget_memory() -> None:
     gc.collect()  # what the last run left in cycles still holds arrays
     mx.clear_cache()
-    mx.reset_peak_memory()
 
 
 def _num_tokens(prompts: Sequence[Sequence[int]]) -> int:

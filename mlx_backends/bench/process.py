@@ -20,7 +20,7 @@ from mlx_backends.bench.run import Run
 from mlx_backends.errors import EngineError
 
 _END_TIMEOUT_S = 30
-_LOAD, _UNLOAD = "load", "unload"
+_LOAD, _UNLOAD, _START_ROUND = "load", "unload", "start a round"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,16 @@ class SystemProcess:
         self.blas = str(self._receive())
         self._is_loaded = True
         self.load_s = time.perf_counter() - started
+
+    def start_round(self) -> None:
+        """As ``System.start_round``, the model loaded.
+
+        Raises:
+            EngineError: The system failed.
+        """
+        self.load()
+        self._connection.send(_START_ROUND)
+        self._receive()
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> Run:
         """As ``System.generate``, of a loaded system.
@@ -154,6 +164,10 @@ def _serve(connection: Connection, spec: SystemSpec, folder: Path) -> None:
             if asked == _UNLOAD:
                 system.close()
                 system = None
+                connection.send(None)
+                continue
+            if asked == _START_ROUND:
+                system.start_round()
                 connection.send(None)
                 continue
             connection.send(system.generate(*asked))

@@ -36,7 +36,12 @@ def decode(context: int, num_tokens: int) -> Workload:
 
 def seen(context: int) -> Workload:
     """One prompt of which all but the last 16 tokens have been computed before."""
-    return Workload(f"{context:,} seen before", (context,), 2, seen_prefix=context - 16)
+    return Workload(f"{context:,}, all but 16 seen", (context,), 2, seen_prefix=context - 16)
+
+
+def asked_again(context: int) -> Workload:
+    """One prompt that has been computed before as a whole: only its last token is computed."""
+    return Workload(f"{context:,}, all seen", (context,), 2, seen_prefix=context)
 
 
 def ragged(

@@ -58,11 +58,13 @@ class BlockPool:
             self._ref_counts[block_id] = 1
         return block_ids
 
-    def share(self, block_id: int) -> None:
-        """Add a reference to a block that is in use or idle."""
-        if self._ref_counts[block_id] == 0:
-            del self._idle[block_id]
-        self._ref_counts[block_id] += 1
+    def share(self, block_ids: Iterable[int]) -> None:
+        """Add a reference to each block, all of them in use or idle."""
+        counts, idle = self._ref_counts, self._idle
+        for block_id in block_ids:
+            if counts[block_id] == 0:
+                del idle[block_id]
+            counts[block_id] += 1
 
     def release(self, block_ids: Iterable[int]) -> None:
         """Drop a reference to each block; those released first are evicted first."""

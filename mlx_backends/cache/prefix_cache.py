@@ -57,7 +57,7 @@ class PrefixCache:
         self.prefix_caching = prefix_caching
         self._index = PrefixIndex(namespace)
         self._pool = BlockPool(num_blocks, on_evict=self._index.drop)
-        # A copy is a launch or two a layer; for fewer tokens than this, computing them is cheaper.
+        # A copy is a launch a layer; for fewer tokens than this, computing them is cheaper.
         self._min_copied_tokens = max(1, block_size // 2)
 
     @property
@@ -105,10 +105,10 @@ class PrefixCache:
         if not self.prefix_caching or table.num_registered < len(table.block_ids):
             return PrefixMatch(0)
         nodes = self._matching(table, token_ids)
-        for node in nodes:
-            self._pool.share(node.block_id)
-            table.block_ids.append(node.block_id)
-            table.node = node
+        shared = [node.block_id for node in nodes]
+        self._pool.share(shared)
+        table.block_ids += shared
+        table.node = nodes[-1] if nodes else table.node
         table.num_registered = len(table.block_ids)
         num_tokens = len(nodes) * self.block_size
         copy, num_copied = self._copy_partial(table, token_ids)
@@ -180,17 +180,15 @@ class PrefixCache:
         """The cached blocks that continue the table, short of the last token."""
         if not self.prefix_caching:
             return []
-        nodes: list[Node] = []
-        parent = self._node(table)
-        first = len(table.block_ids)
-        for position in range(first, (len(token_ids) - 1) // self.block_size):
-            digest = self._digest(table, token_ids, position)
-            node = self._index.child(parent, digest, self._tokens_of(token_ids, position))
-            if node is None:
-                break
-            nodes.append(node)
-            parent = node
-        return nodes
+        first, size = len(table.block_ids), self.block_size
+        stop = (len(token_ids) - 1) // size
+        if first >= stop:
+            return []
+        self._digest(table, token_ids, stop - 1)  # fills in those before it
+        digests = table.digests[first:stop]
+        return self._index.descend(
+            self._node(table), digests, token_ids[first * size : stop * size]
+        )
 
     def _copy_partial(
         self, table: BlockTable, token_ids: Sequence[int]
@@ -203,7 +201,7 @@ class PrefixCache:
             return None, 0
         node, num_tokens = closest
         source = node.block_id
-        self._pool.share(source)  # so that it is not evicted to make room for its own copy
+        self._pool.share([source])  # so that it is not evicted to make room for its own copy
         target = self._allocate_beside(table)
         self._pool.release([source])
         if target is None:

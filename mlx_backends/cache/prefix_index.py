@@ -80,6 +80,28 @@ class PrefixIndex:
             return None
         return node
 
+    def descend(self, node: Node, digests: Sequence[bytes], token_ids: Sequence[int]) -> list[Node]:
+        """As many blocks after a node as are there, in order.
+
+        A first token waits for this, so it is one loop.
+
+        Args:
+            node: Where to start.
+            digests: Keys of the blocks that come next.
+            token_ids: Their tokens.
+        """
+        tokens, size = tuple(token_ids), len(token_ids) // max(len(digests), 1)
+        found: list[Node] = []
+        start, find = 0, self._by_digest.get
+        for digest in digests:
+            child = find(digest)
+            stop = start + size
+            if child is None or child.parent is not node or child.token_ids != tokens[start:stop]:
+                break
+            found.append(child)
+            node, start = child, stop
+        return found
+
     def closest_child(self, parent: Node, token_ids: Sequence[int]) -> tuple[Node, int] | None:
         """A block after this parent that begins like the tokens, and how many they share."""
         siblings = self._siblings.get((parent.digest, token_ids[0]), {})

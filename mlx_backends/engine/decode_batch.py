@@ -24,16 +24,22 @@ class DecodeBatch:
     Args:
         sequences: As the scheduler counted them: this step's token included.
         scratch_block: Where padding rows write.
-        tokens: (B,) int32, the last token of each row, padding included.
+        size: Rows, padding included.
+        tokens: (B,) int32, the last token of each row; None where the host has read them all.
 
     Attributes:
         sequences: Those of the rows, in order.
         inputs: Arrays of the next step.
     """
 
-    def __init__(self, sequences: Seq[Sequence], scratch_block: int, tokens: mx.array) -> None:
+    def __init__(
+        self,
+        sequences: Seq[Sequence],
+        scratch_block: int,
+        size: int,
+        tokens: mx.array | None = None,
+    ) -> None:
         self.sequences = tuple(sequences)
-        size = len(tokens)
         width = _power_of_two(max(MIN_WIDTH, *(len(s.block_ids) for s in sequences)))
         self._tables = np.full((size, width), scratch_block, dtype=np.int32)
         self._num_blocks = [0] * len(sequences)
@@ -41,12 +47,19 @@ class DecodeBatch:
         self._num_preemptions = [s.num_preemptions for s in sequences]
         padding = size - len(sequences)
         self._fill_tables()
+        last, context_lens, growth, prompt_lens, tables = _arrays(
+            [*(s.last_token_id for s in sequences), *[0] * padding],
+            [*self._expected_lens, *[1] * padding],
+            [1] * len(sequences) + [0] * padding,
+            [*(len(s.prompt_token_ids) for s in sequences), *[1] * padding],
+            self._tables,
+        )
         self.inputs = DecodeInputs(
-            tokens=tokens,
-            context_lens=_int32([*self._expected_lens, *[1] * padding]),
-            growth=_int32([1] * len(sequences) + [0] * padding),
-            prompt_lens=_int32([len(s.prompt_token_ids) for s in sequences] + [1] * padding),
-            block_tables=mx.array(self._tables),
+            tokens=last if tokens is None else tokens,
+            context_lens=context_lens,
+            growth=growth,
+            prompt_lens=prompt_lens,
+            block_tables=tables,
             rows=RowArrays.of(
                 [s.params for s in sequences] + [_PADDING] * padding,
                 [s.seed for s in sequences] + [0] * padding,
@@ -121,6 +134,17 @@ def _has_count(sequence: Sequence, count: int) -> bool:
 
 def _power_of_two(at_least: int) -> int:
     return 1 << (at_least - 1).bit_length()
+
+
+def _arrays(*parts: list[int] | np.ndarray) -> list[mx.array]:
+    """Some int32 arrays, handed over as one: each costs a GPU some time."""
+    flat = [np.asarray(part, np.int32) for part in parts]
+    whole = mx.array(np.concatenate([part.reshape(-1) for part in flat]))
+    stops = np.cumsum([part.size for part in flat]).tolist()
+    return [
+        whole[stop - part.size : stop].reshape(part.shape)
+        for part, stop in zip(flat, stops, strict=True)
+    ]
 
 
 def _int32(values: list[int]) -> mx.array:

@@ -6,6 +6,7 @@ import mlx.core as mx
 
 from mlx_backends.cache.kv_pool import KVPool
 from mlx_backends.cache.prefix_cache import BlockCopy
+from mlx_backends.engine.copy_step import CopyStep
 from mlx_backends.engine.decode_batch import (
     MIN_WIDTH,
     DecodeBatch,
@@ -66,6 +67,7 @@ class DeviceRunner:
         self._drawing = Drawing(eos_token_ids)
         self._step = DecodeStep(loaded.model, plan, access)
         self._prefill_step = PrefillStep(loaded.model, plan, access)
+        self._copy_step = CopyStep(access, pool.scratch_block)
         self._batch: DecodeBatch | None = None
         self._first_tokens: dict[Sequence, mx.array] = {}
 
@@ -75,7 +77,9 @@ class DeviceRunner:
             bytes_per_block=self._pool.bytes_per_block,
             pool_bytes=self._pool.nbytes,
             traces=self._step.traces,
-            compile_s=self._step.compile_s + self._prefill_step.compile_s,
+            compile_s=sum(
+                step.compile_s for step in (self._step, self._prefill_step, self._copy_step)
+            ),
             operations=self._step.operations,
         )
 
@@ -94,6 +98,7 @@ class DeviceRunner:
                         inputs = scratch_inputs(size, width, self._pool.scratch_block, temperature)
                         outputs = self._step.run(inputs, draws_here=True)
                         mx.eval(outputs.drawn, self._access.state)
+            self._copy_step.warm_up()
             pool, tile, max_short = self._pool, self._tile, self._max_short
             for logits in self._prefill_step.warm_up(pool, max_blocks, tile, max_short):
                 for temperature in (0.0, 1.0):
@@ -106,7 +111,8 @@ class DeviceRunner:
     def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
         """As in ``Runner``."""
         with use_device(self._device):
-            self._access.copy_blocks(copies)
+            if copies:
+                self._copy_step.run(copies)
 
     def prefill(self, chunk: PrefillChunk) -> Launched | None:
         """As in ``Runner``."""
@@ -116,6 +122,9 @@ class DeviceRunner:
         """As in ``PrefillPackingRunner``."""
         drawing = [chunk.sequence for chunk in chunks if chunk.is_last]
         with use_device(self._device):
+            if all(chunk.is_last and chunk.stop - chunk.start == 1 for chunk in chunks):
+                # One row each, as in a decode step, and its kernel writes and reads in one launch.
+                return self._first(self._run_step(self._new_batch(drawing)))
             logits = self._prefill_logits(chunks)
             if not drawing:
                 # The last layer's attention and all after it stay uncomputed.
@@ -123,26 +132,35 @@ class DeviceRunner:
                 return None
             launched = self._drawing.draw(logits, drawing)
             self._access.follow(launched.token_ids)
-            for row, sequence in enumerate(drawing):
-                self._first_tokens[sequence] = launched.token_ids[row : row + 1]
-            return self._launched(launched)
+            return self._first(launched)
 
     def decode(self, sequences: Seq[Sequence]) -> Launched:
         """As in ``Runner``."""
         with use_device(self._device):
             batch = self._batch = self._batch_for(sequences)
-            draws_here = not any(needs_host(sequence) for sequence in sequences)
-            outputs = self._step.run(batch.inputs, draws_here=draws_here)
-            if draws_here:
-                launched = Launched(batch.sequences, outputs.drawn, outputs.highest)
-            else:
-                launched = self._drawing.draw(outputs.drawn[: len(sequences)], sequences)
-            batch.advance(outputs, self._padded(launched.token_ids))
-            return self._launched(launched)
+            return self._launched(self._run_step(batch))
 
     def free(self, sequence: Sequence) -> None:
         """As in ``Runner``."""
         self._first_tokens.pop(sequence, None)
+
+    def _run_step(self, batch: DecodeBatch) -> Launched:
+        """One decode step of a batch, lazily; the batch is that of the step after it."""
+        sequences = batch.sequences
+        draws_here = not any(needs_host(sequence) for sequence in sequences)
+        outputs = self._step.run(batch.inputs, draws_here=draws_here)
+        if draws_here:
+            launched = Launched(sequences, outputs.drawn, outputs.highest)
+        else:
+            launched = self._drawing.draw(outputs.drawn[: len(sequences)], sequences)
+        batch.advance(outputs, self._padded(launched.token_ids))
+        return launched
+
+    def _first(self, launched: Launched) -> Launched:
+        """Launch first tokens, and keep them for the decode step after this one."""
+        for row, sequence in enumerate(launched.sequences):
+            self._first_tokens[sequence] = launched.token_ids[row : row + 1]
+        return self._launched(launched)
 
     def _prefill_logits(self, chunks: Seq[PrefillChunk]) -> mx.array:
         """Logits after the chunks that end a prompt, or of any row. Shapes: returns (n, V)."""
@@ -171,14 +189,18 @@ class DeviceRunner:
         batch = self._batch
         if batch is not None and batch.can_serve(sequences) and batch.take_new_blocks():
             return batch
-        return DecodeBatch(sequences, self._pool.scratch_block, self._last_tokens(sequences))
+        return self._new_batch(sequences, self._unread_tokens(sequences))
 
-    def _last_tokens(self, sequences: Seq[Sequence]) -> mx.array:
-        """Last token of each sequence, read or not. Shapes: returns (B,) int32, padded."""
+    def _new_batch(self, sequences: Seq[Sequence], tokens: mx.array | None = None) -> DecodeBatch:
+        size = batch_bucket(len(sequences), self._smallest_batch)
+        return DecodeBatch(sequences, self._pool.scratch_block, size, tokens)
+
+    def _unread_tokens(self, sequences: Seq[Sequence]) -> mx.array | None:
+        """Last token of each sequence, if one was not read yet. Shapes: (B,) int32, padded."""
         first_tokens = [self._first_tokens.pop(sequence, None) for sequence in sequences]
-        known = mx.array([s.last_token_id for s in sequences], dtype=mx.int32)
         if all(s.num_in_flight <= 1 for s in sequences):
-            return self._padded(known)
+            return None
+        known = mx.array([s.last_token_id for s in sequences], dtype=mx.int32)
         # Pieces, not a scatter, which a GPU would have to compile.
         pieces = [
             self._unread_token(s, first) if s.num_in_flight > 1 else known[row : row + 1]

@@ -12,9 +12,8 @@ import mlx.core as mx
 
 from mlx_backends import kernels
 from mlx_backends.cache.kv_pool import KVPool
-from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.dense_attention import dense_attention
-from mlx_backends.kernels.reference import kv_gather
+from mlx_backends.kernels.reference import kv_copy, kv_gather
 
 
 class PoolAccess(Protocol):
@@ -86,8 +85,8 @@ class PoolAccess(Protocol):
         """
         ...
 
-    def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
-        """Copy blocks in every layer."""
+    def copy_blocks(self, sources: mx.array, targets: mx.array) -> None:
+        """Copy blocks in every layer. Shapes: (n,) int32; no target is a source."""
         ...
 
     def follow(self, read: mx.array) -> None:
@@ -204,13 +203,18 @@ class KernelAccess:
         assert isinstance(out, mx.array)  # a log-sum-exp was not asked for
         return out
 
-    def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
+    def copy_blocks(self, sources: mx.array, targets: mx.array) -> None:
         """As in ``PoolAccess``."""
-        sources = mx.array([copy.source for copy in copies], dtype=mx.int32)
-        slots = _slots_of([copy.target for copy in copies], self._pool.block_size)
-        length = slots.shape[1]
-        for layer in range(len(self._pool.layers)):
-            self.append(layer, *self.context(layer, sources, (0, length), length), slots)
+        for layer, (keys, values) in enumerate(self._words):
+            self._order = kernels.kv_copy(
+                keys,
+                values,
+                sources,
+                targets,
+                num_kv_heads=self._pool.layers[layer].num_kv_heads,
+                block_size=self._pool.block_size,
+                order=self._order,
+            )
 
     def follow(self, read: mx.array) -> None:
         """As in ``PoolAccess``."""
@@ -315,18 +319,13 @@ class PlainAccess:
             )
         return mx.concatenate(rows)
 
-    def copy_blocks(self, copies: Seq[BlockCopy]) -> None:
+    def copy_blocks(self, sources: mx.array, targets: mx.array) -> None:
         """As in ``PoolAccess``."""
-        for copy in copies:
-            self._pool.copy_block(copy.source, copy.target)
+        keys: Any = self._pool.keys
+        values: Any = self._pool.values
+        size = self._pool.block_size
+        for layer, pools in enumerate(zip(keys, values, strict=True)):
+            keys[layer], values[layer] = kv_copy(*pools, sources, targets, block_size=size)
 
     def follow(self, read: mx.array) -> None:
         """As in ``PoolAccess``: nothing is written in place."""
-
-
-def _slots_of(block_ids: Seq[int], block_size: int) -> mx.array:
-    """Slots of whole blocks. Shapes: returns (1, N * block_size) int32."""
-    return mx.array(
-        [[block_id * block_size + i for block_id in block_ids for i in range(block_size)]],
-        dtype=mx.int32,
-    )

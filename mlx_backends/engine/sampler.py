@@ -11,6 +11,7 @@ knowledge of a row: penalties, forbidden ids and a grammar's mask.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import mlx.core as mx
 import numpy as np
@@ -69,6 +70,8 @@ class RowArrays:
 
     @classmethod
     def of(cls, params: Sequence[SamplingParams], seeds: Sequence[int]) -> "RowArrays":
+        if all(p.is_greedy for p in params):
+            return _greedy_rows(len(params))
         return cls(
             temperatures=_column([p.temperature or 1.0 for p in params]),
             noise=_column([float(not p.is_greedy) for p in params]),
@@ -195,5 +198,21 @@ def _key_words(seed: int) -> tuple[int, int]:
     return z >> 32, z & (2**32 - 1)
 
 
+@cache
+def _greedy_rows(count: int) -> RowArrays:
+    """Parameters that no greedy draw reads: made once, as each array costs a GPU some time."""
+    ones = _column([1.0] * count)
+    return RowArrays(
+        temperatures=ones,
+        noise=_column([0.0] * count),
+        top_p=ones,
+        min_p=_column([0.0] * count),
+        top_k=mx.array([[2**31 - 1]] * count),
+        keys=mx.array([[0, 0]] * count, dtype=mx.uint32),
+        draws=False,
+        truncates=False,
+    )
+
+
 def _column(values: list[float]) -> mx.array:
-    return mx.array(values, dtype=mx.float32)[:, None]
+    return mx.array([[value] for value in values], dtype=mx.float32)

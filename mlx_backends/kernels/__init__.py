@@ -10,6 +10,7 @@ from mlx_backends.kernels.emulator import EmulationError
 from mlx_backends.kernels.few_rows_matmul import MAX_FEW_ROWS, few_rows_matmul
 from mlx_backends.kernels.host import Host, emulated, host
 from mlx_backends.kernels.kv_append import kv_append
+from mlx_backends.kernels.kv_copy import kv_copy
 from mlx_backends.kernels.kv_gather import kv_gather
 from mlx_backends.kernels.paged_attention import MAX_QUERIES, paged_attention, paged_decode
 from mlx_backends.kernels.pool import Pool, QuantizedPool, make_pool, window, words_window
@@ -41,6 +42,7 @@ __all__ = [
     "few_rows_matmul",
     "host",
     "kv_append",
+    "kv_copy",
     "kv_gather",
     "launch",
     "make_pool",

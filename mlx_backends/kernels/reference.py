@@ -65,6 +65,26 @@ def kv_append(
     return _write(k_pool, where, new_k), _write(v_pool, where, new_v)
 
 
+def kv_copy(
+    k_pool: Pool, v_pool: Pool, sources: mx.array, targets: mx.array, *, block_size: int
+) -> tuple[Pool, Pool]:
+    """The pools with the blocks copied; arguments as in ``kernels.kv_copy``."""
+    within = mx.arange(block_size)
+    where, to = ((ids[:, None] * block_size + within).reshape(-1) for ids in (sources, targets))
+
+    def copied(rows: mx.array) -> mx.array:
+        written = rows + 0
+        written[:, to] = rows[:, where]
+        return written
+
+    def copied_pool(pool: Pool) -> Pool:
+        if not isinstance(pool, QuantizedPool):
+            return copied(pool)
+        return QuantizedPool(copied(pool.codes), copied(pool.scales), pool.bits)
+
+    return copied_pool(k_pool), copied_pool(v_pool)
+
+
 def kv_gather(
     k_pool: Pool,
     v_pool: Pool,

@@ -70,7 +70,7 @@ def test_idle_blocks_are_evicted_last_and_oldest_first():
     assert (pool.num_available, pool.num_idle) == (6, 3)
     pool.allocate(3)
     assert evicted == []
-    pool.share(blocks[0])
+    pool.share([blocks[0]])
     assert set(pool.allocate(2)) == set(blocks[1:3])
     assert evicted == blocks[1:3]
     assert pool.num_available == 0
@@ -115,7 +115,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def share(self, data):
         block = data.draw(st.sampled_from(sorted(self.cached)))
-        self.pool.share(block)
+        self.pool.share([block])
         self.holders.append([block])
 
     @precondition(lambda self: any(self.holders))

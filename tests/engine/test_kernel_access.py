@@ -5,7 +5,6 @@ import pytest
 
 from mlx_backends import kernels
 from mlx_backends.cache.kv_pool import KVPool, LayerShape
-from mlx_backends.cache.prefix_cache import BlockCopy
 from mlx_backends.engine.device_pass import DecodePass, PrefillPass
 from mlx_backends.engine.packed_pass import Packing, Span
 from mlx_backends.engine.pool_access import KernelAccess, PlainAccess
@@ -63,7 +62,7 @@ def conversation(access, pool, **options):
         packed.attend(0, *new, scale=0.25, **options)[mx.array([0, 1, 2, *range(8, 18)])]
     )
     access.follow(mx.array([5]))
-    access.copy_blocks([BlockCopy(source=7, target=11)])
+    access.copy_blocks(mx.array([7], mx.int32), mx.array([11], mx.int32))
     mx.eval(access.state)
     tables = mx.array([[11, *TABLES[0][1:]], TABLES[1]], dtype=mx.int32)
     for step in range(2):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from mlx_backends import SamplingParams
+
 from .conftest import MODES, collect, greedy, prompts_of, together
 
 BLOCK_SIZE = 8
@@ -83,3 +85,19 @@ def test_cached_prompts_are_evicted_and_computed_again(make_engine, reference, m
     stats = engine.stats()
     assert stats.blocks_in_use == 0
     assert stats.blocks_cached <= 24
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.9, "seed": 7}, {"logprobs": True}])
+def test_prompts_of_which_only_the_last_token_is_new_go_on_as_they_did(make_engine, mode, options):
+    # 64 tokens end with a block: its copy lacks the last one, which a decode step computes.
+    engine = make_engine(mode, prefill_chunk_size=512)
+    prompts = prompts_of([64] * 3, seed=5)
+    params = SamplingParams(**{"temperature": 0.0, "max_tokens": 9, "ignore_eos": True, **options})
+
+    def answers():
+        handles = [engine.submit(prompt, params) for prompt in prompts]
+        return [collect(engine, handle) for handle in handles]
+
+    cold, again = answers(), answers()
+    assert [ids for ids, _, _ in again] == [ids for ids, _, _ in cold]
+    assert [last.usage.cached_tokens for _, _, last in again] == [63] * 3

@@ -71,6 +71,36 @@ def test_gathers_rows_in_order_and_then_zeros(
         assert mx.allclose(one, other, rtol=0, atol=1e-6).item()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "head_dim", "k_bits", "v_bits"),
+    [(F32, 64, None, None), (BF16, 80, None, None), (F16, 128, 8, 4), (BF16, 64, 8, 8)],
+)
+def test_copies_blocks_as_they_are_stored_and_nothing_else(
+    any_host, dtype, head_dim, k_bits, v_bits
+):
+    pools = [kernels.make_pool(3, 32, head_dim, dtype, bits=bits) for bits in (k_bits, v_bits)]
+    keys = mx.random.split(mx.random.key(0))
+    k, v = (mx.random.normal((32, 3, head_dim), key=key).astype(dtype) for key in keys)
+    pools = reference.kv_append(*pools, k, v, mx.arange(32, dtype=mx.int32))
+    blocks = mx.array([[6, 1, 6], [7, 0, 3]], dtype=mx.int32)
+    expected = reference.kv_copy(*pools, *blocks, block_size=4)
+    mx.eval([array for pool in (*pools, *expected) for array in pool_arrays("", pool).values()])
+    order = kernels.kv_copy(
+        *map(kernels.words_window, pools), *blocks, num_kv_heads=3, block_size=4,
+        order=mx.zeros(1, dtype=mx.int32),
+    )  # fmt: skip
+    mx.eval(order)
+    assert order.tolist() == [0]
+    assert all(same(pool, want) for pool, want in zip(pools, expected, strict=True))
+
+
+def test_refuses_copies_that_do_not_fit(emulated):
+    pools = [kernels.make_pool(2, 8, 16, F32) for _ in range(2)]
+    ids, order = mx.array([0, 1], mx.int32), mx.zeros(1, dtype=mx.int32)
+    with pytest.raises(ConfigError, match="one int32 a copy"):
+        kernels.kv_copy(*pools, ids, ids[:1], num_kv_heads=2, block_size=4, order=order)
+
+
 def test_takes_rows_without_a_batch(any_host):
     pools = [kernels.make_pool(2, 8, 16, F32) for _ in range(2)]
     rows = mx.random.normal((3, 2, 16), key=mx.random.key(1))

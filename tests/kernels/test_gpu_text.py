@@ -98,6 +98,10 @@ def launches(request, problem, monkeypatch):
             mx.array([3, 4], dtype=mx.int32), (0, 20), length=20, num_kv_heads=2,
             head_dim=case.q.shape[3], block_size=16, dtype=case.q.dtype, order=order,
         )  # fmt: skip
+        kernels.kv_copy(
+            kernels.words_window(case.k_pool), kernels.words_window(case.v_pool),
+            *mx.array([[3], [4]], dtype=mx.int32), num_kv_heads=2, block_size=16, order=order,
+        )  # fmt: skip
     monkeypatch.undo()
     return seen
 

@@ -122,7 +122,7 @@ def _quantized(
         model,
         config,
         stored=stored,
-        read_again=lambda: _read_again(model, folder, stored),
+        read=lambda: _read_again(folder, stored),
         on_step=(lambda done, total, _: on_progress(done, total)) if on_progress else None,
     )
     _cast(model, stored)
@@ -131,11 +131,11 @@ def _quantized(
     return _Quantized(dict(arrays(model)), settings, num_weights)
 
 
-def _read_again(model: nn.Module, folder: Path, stored: mx.Dtype) -> None:
-    fresh, _ = read_model(folder)
-    ptq.unpack(fresh)
-    _cast(fresh, stored)
-    model.update(fresh.parameters())
+def _read_again(folder: Path, stored: mx.Dtype) -> nn.Module:
+    model, _ = read_model(folder)
+    ptq.unpack(model)
+    _cast(model, stored)
+    return model
 
 
 def _stored_type(model: nn.Module) -> mx.Dtype:

@@ -1,7 +1,7 @@
 """``quantize``: any model in memory, by any method."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
@@ -18,6 +18,7 @@ from mlx_backends.quantization.gptq import gptq
 from mlx_backends.quantization.layers import arrays
 from mlx_backends.quantization.qat import OnStep, train
 from mlx_backends.quantization.ranges import find_peaks, find_scales
+from mlx_backends.quantization.sensitivity import Read
 from mlx_backends.quantization.smoothing import smooth
 from mlx_backends.quantization.training_data import RowBatches
 
@@ -53,7 +54,7 @@ def apply(
     *,
     stored: mx.Dtype | None = None,
     on_step: OnStep | None = None,
-    read_again: Callable[[], None] | None = None,
+    read: Read | None = None,
 ) -> dict[str, Any]:
     """Quantize in place.
 
@@ -62,14 +63,14 @@ def apply(
         config: How.
         stored: With ``qat``: type of the scales; None is the model's own.
         on_step: With ``qat``: called now and then with steps done, steps in all, and the loss.
-        read_again: Gives the model its weights anew, to be read when they are used, so that those
-            in memory may go; called between two passes over a model that is not changed yet.
+        read: Gives the same model once more, with weights that are read when they are used, so that
+            those in memory may go between passes over a model that is not changed yet.
 
     Returns:
         What ``config.json`` says besides the ``quantization`` section.
     """
     if config.method == "ptq":
-        _round_weights(model, config, read_again)
+        _round_weights(model, config, read)
         return {}
     if config.method == "qat":
         _train(model, config, stored or _type_of(model), on_step)
@@ -131,18 +132,13 @@ def product_of(model: nn.Module) -> str:
     return "full activations"
 
 
-def _round_weights(
-    model: nn.Module, config: QuantizationConfig, read_again: Callable[[], None] | None
-) -> None:
+def _round_weights(model: nn.Module, config: QuantizationConfig, read: Read | None) -> None:
     if not config.needs_data:
         {"rtn": ptq.round_to_nearest, "search": ptq.search}[config.algorithm](model, config)
         return
     rows = token_rows(config.calibration_data, None)
     if config.algorithm == "mixed":
-        widths = ptq.mixed_widths(model, rows, config)
-        if read_again:
-            read_again()
-        gptq(model, rows, config, widths)
+        gptq(model, rows, config, ptq.mixed_widths(model, rows, config, read))
     else:
         {"awq": awq, "gptq": gptq}[config.algorithm](model, rows, config)
 

@@ -12,7 +12,7 @@ from mlx.utils import tree_unflatten
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import packed_layer, round_to_best_grid
 from mlx_backends.quantization.layers import arrays, bits_of, leaves, quantizable, widths_of
-from mlx_backends.quantization.sensitivity import sensitivities
+from mlx_backends.quantization.sensitivity import Read, sensitivities
 
 _SCALE_BITS = 32  # a scale and a bias of 16 bits each
 
@@ -50,7 +50,9 @@ def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -
     nn.quantize(model, config.group, config.bits, mode=config.mode, class_predicate=choose)
 
 
-def mixed_widths(model: nn.Module, rows: mx.array, config: QuantizationConfig) -> dict[str, int]:
+def mixed_widths(
+    model: nn.Module, rows: mx.array, config: QuantizationConfig, read: Read | None = None
+) -> dict[str, int]:
     """Bits of each layer: ``high_bits`` for the most sensitive ones that the budget takes.
 
     mlx-lm's own search for a threshold stops early where one layer stands out.
@@ -59,9 +61,10 @@ def mixed_widths(model: nn.Module, rows: mx.array, config: QuantizationConfig) -
         model: A language model; unchanged.
         rows: Token ids, (rows, length).
         config: Bits, groups and the budget.
+        read: As in ``sensitivities``.
     """
     chosen, size = quantizable(model, config), sum(array.size for _, array in arrays(model))
-    found = sensitivities(model, rows, config)
+    found = sensitivities(model, rows, config, read)
     assert config.target_bits is not None
     widths = dict.fromkeys(chosen, config.bits)
     packed = sum(layer.weight.size for layer in chosen.values())

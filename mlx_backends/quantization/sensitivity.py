@@ -5,6 +5,7 @@ divergence from the exact model along the step from few bits to many, for each m
 mlx-lm holds the gradients of all weights in float32. Here a layer has one number, the slope itself:
 what its outputs change by, times the gradient of its outputs. A block is computed again when the
 gradient reaches it (Chen et al. 2016, arXiv:1604.06174), so that only its inputs are kept.
+Where the model can be read again, the weights of a block go when it is done.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,29 +20,34 @@ from mlx_backends.quantization.block_runs import compute_type, computed_in, inte
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.layers import is_embedding, leaves, quantizable
 
-# Tokens whose block inputs are held at once.
-_BATCH_TOKENS = 2_048
+# Tokens at once. All that a block computes on them inside is held, for its gradient.
+_BATCH_TOKENS = {"cpu": 512, "gpu": 2_048}
 # Weights that are unpacked at once.
 _SLICE_WEIGHTS = 2**20
 _Lookup = Callable[[str, mx.array], mx.array]
 _VisitBlock = Callable[["_Block"], mx.array]
+Read = Callable[[], Any]
+"""Gives the same model once more, with weights that are read when they are used."""
 _Taped = tuple["_Block", mx.array, mx.array]
 """A block with its inputs and outputs in the rounded model."""
 
 
-def sensitivities(model: Any, rows: mx.array, config: QuantizationConfig) -> dict[str, float]:
+def sensitivities(
+    model: Any, rows: mx.array, config: QuantizationConfig, read: Read | None = None
+) -> dict[str, float]:
     """The slope for each layer that a configuration rounds; the higher, the more bits help.
 
     Args:
         model: A language model, not packed; unchanged afterwards.
         rows: Token ids, (rows, length).
         config: Bits, the higher bits, and groups.
+        read: Lets a block's weights go when it is done; the model is read three times a batch.
 
     Raises:
         QuantizationError: The model is not one of embeddings, blocks and a head.
     """
-    parts = _Parts(model, config)
-    size = max(1, _BATCH_TOKENS // rows.shape[1])
+    parts = _Parts(model, config, read)
+    size = max(1, _BATCH_TOKENS[mx.default_device().type.name] // rows.shape[1])
     totals = dict.fromkeys(parts.chosen, 0.0)
     for first in range(0, len(rows), size):
         batch = rows[first : first + size]
@@ -74,7 +80,9 @@ class _Block:
 class _Parts:
     """A model as its lookups, blocks and head."""
 
-    def __init__(self, model: Any, config: QuantizationConfig) -> None:
+    def __init__(self, model: Any, config: QuantizationConfig, read: Read | None) -> None:
+        self._read = read
+        self._unread: dict[int, Any] = {}
         self.chosen = quantizable(model, config)
         self._model, self._config = model, config
         self._names = {id(layer): name for name, layer in self.chosen.items()}
@@ -87,8 +95,8 @@ class _Parts:
 
     def slopes(self, rows: mx.array) -> dict[str, float]:
         """Slope of each layer's step, on rows (rows, length)."""
-        exact = self._run(rows, self._exact_block)
         tape: list[_Taped] = []
+        exact = self._run(rows, self._exact_block)
         rounded = self._run(rows, lambda b: self._rounded_block(b, tape), self._rounded_lookup)
         found, gradient = self._head_slope(exact, rounded)
         gradient = self._through_tail(rows, tape[-1], gradient)
@@ -150,6 +158,7 @@ class _Parts:
         with computed_in(block.module, self._compute):
             outputs = block.outputs(block.args[0].astype(self._compute))
             mx.eval(outputs)
+        self._forget(block)
         return outputs
 
     def _rounded_block(self, block: _Block, tape: list[_Taped]) -> mx.array:
@@ -157,8 +166,17 @@ class _Parts:
         with self._rounding(block):
             outputs = block.outputs(inputs)
             mx.eval(inputs, outputs)
+        self._forget(block)
         tape.append((block, inputs, outputs))
         return outputs
+
+    def _forget(self, block: _Block) -> None:
+        """Let a block's weights go, to be read again when they are next used."""
+        if self._read is None:
+            return
+        if block.index not in self._unread:
+            self._unread = dict(enumerate(self._read().layers))
+        block.module.update(self._unread.pop(block.index).parameters())
 
     @contextmanager
     def _rounding(self, block: _Block) -> Iterator[dict[str, mx.array]]:
@@ -194,6 +212,7 @@ class _Parts:
             steps = mx.zeros(len(exact))
             _, (before, slopes) = mx.vjp(stepped, [inputs, steps], [gradient])
             mx.eval(before, slopes)
+        self._forget(block)
         return dict(zip(exact, slopes.tolist(), strict=True)), before  # type: ignore[arg-type]
 
     def _changes(

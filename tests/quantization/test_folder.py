@@ -86,7 +86,9 @@ def test_memory_stays_near_the_model_s_size(sharded_folder, tmp_path, options):
     config = QuantizationConfig(**options, calibration_data=data)
     before = mx.get_active_memory()
     done = quantize_model(sharded_folder, tmp_path / "out", config)
-    assert done.peak_memory_bytes - before < 1.3 * size + WORKSPACE
+    # Only `static` goes over weights that it has changed twice, and holds them.
+    share = 1.3 if config.method == "static" else 0.8
+    assert done.peak_memory_bytes - before < share * size + WORKSPACE
     assert done.weight_bytes < 0.6 * size
 
 

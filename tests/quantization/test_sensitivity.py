@@ -35,8 +35,27 @@ def test_they_are_those_of_the_whole_gradient(tmp_path, ids, is_tied):
 def test_rows_in_several_batches_count_alike(tiny, ids, monkeypatch):
     tiny.set_dtype(mx.float32)
     at_once = sensitivities(tiny, ids, CONFIG)
-    monkeypatch.setattr("mlx_backends.quantization.sensitivity._BATCH_TOKENS", 3 * ids.shape[1])
+    monkeypatch.setattr(
+        "mlx_backends.quantization.sensitivity._BATCH_TOKENS", {"cpu": 3 * ids.shape[1]}
+    )
     assert sensitivities(tiny, ids, CONFIG) == pytest.approx(at_once, rel=1e-3, abs=1e-5)
+
+
+def test_blocks_that_are_read_again_are_the_same(tiny, tiny_folder, ids, monkeypatch):
+    held = sensitivities(tiny, ids, CONFIG)
+    reads = []
+
+    def read():
+        reads.append(read_model(tiny_folder)[0])
+        return reads[-1]
+
+    fresh, _ = read_model(tiny_folder)
+    monkeypatch.setattr("mlx_backends.quantization.sensitivity._BATCH_TOKENS", {"cpu": 128})
+    found = sensitivities(fresh, ids, CONFIG, read)
+    assert found == pytest.approx(held, rel=1e-3, abs=1e-5)
+    assert len(reads) == 3 * 2  # three passes over each of two batches
+    exact = dict(arrays(tiny))
+    assert all(mx.array_equal(exact[name], array) for name, array in arrays(fresh))
 
 
 def test_what_is_no_language_model_is_refused():

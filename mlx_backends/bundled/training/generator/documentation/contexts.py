@@ -147,16 +147,19 @@ class Documentation:
         """Write some paragraphs as items, and put a title, tables, lists and commands amid them."""
         rng = self.rng
         writer = Writer(self.names, held_out=self._held_out)
-        dressed = [f"# {writer.project.name}"] if rng.random() < 0.4 else []
+        title = rng.choice((writer.project.name, capitalize(thing_name(self.names))))
+        dressed = [f"# {title}"] if rng.random() < 0.85 else []
+        if dressed and rng.random() < 0.5:
+            dressed.append(f"## {capitalize(component_name(self.names))}")
         for block in blocks:
-            draw = 1.0 if block.startswith("#") else rng.random()
+            draw = 1.0 if block.startswith(("#", "|", "-", "```")) else rng.random()
             if draw < 0.12:
                 block = f"{rng.choice(('- ', '- ', '1. ', '> '))}{block}"
             elif draw < 0.2:
                 block = f"{run_in_head(writer)} {block}"
             elif draw < 0.26:
                 dressed += rng.choice((self._listings, self._references)).section().blocks
-            elif draw < 0.31:
+            elif draw < 0.4:
                 dressed += rng.choice((console, example))(writer).blocks[:2]
             dressed.append(block)
         return dressed
@@ -208,7 +211,7 @@ class Documentation:
         first, *rest = section.blocks or [""]
         is_headed = first.startswith("#")
         blocks = []
-        if not is_headed and rng.random() < 0.85:
+        if not is_headed and rng.random() < 0.6:
             blocks.append(f"{rng.choice(('##', '##', '##', '###'))} {title}")
         if not is_headed and rng.random() < 0.3:
             blocks.append(" ".join(self._passages.real_sentences(1)))
@@ -257,7 +260,7 @@ class Documentation:
             place = rng.randint(0, len(blocks))
             blocks[place:place] = section.blocks
             asks += section.asks
-        return _Page.of(self._chunks(blocks), asks)
+        return _Page.of(self._chunks(blocks if self._held_out else self._dressed(blocks)), asks)
 
     def _chunks(self, blocks: list[str]) -> list[str]:
         """Write the page out and cut it; sizes are in characters, which are quick to count."""

@@ -11,7 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_backends.quantization.config import QuantizationConfig
-from mlx_backends.quantization.layers import bits_of, quantizable
+from mlx_backends.quantization.layers import quantizable, widths_of
 
 
 def fake_quantized(weight: mx.array, bits: int, group_size: int) -> mx.array:
@@ -26,10 +26,11 @@ def fake_quantized(weight: mx.array, bits: int, group_size: int) -> mx.array:
 
 def round_when_called(model: nn.Module, config: QuantizationConfig) -> None:
     """Let the layers that a configuration rounds do so in each call, in place."""
-    layer: Any
-    for name, layer in quantizable(model, config).items():
+    layers = quantizable(model, config)
+    for name, bits in widths_of(model, layers, config).items():
+        layer: Any = layers[name]
         layer.__class__ = _rounding(type(layer))
-        layer.rounded_bits, layer.rounded_group = bits_of(name, layer, config), config.group
+        layer.rounded_bits, layer.rounded_group = bits, config.group
 
 
 @cache

@@ -37,7 +37,7 @@ def awq(model: Any, rows: mx.array, config: QuantizationConfig) -> None:
             f"{', '.join(sorted(AWQ_MODEL_CONFIGS))}. Use algorithm='rtn', 'gptq' or 'mixed'."
         )
     rules = AWQ_MODEL_CONFIGS[model_type].scale_configs
-    bits = widths_of(quantizable(model, config), config)
+    bits = widths_of(model, quantizable(model, config), config)
 
     def round_block(block: nn.Module, layers: Layers, run: Run) -> dict[str, Rounded]:
         moments = input_moments(layers, run)

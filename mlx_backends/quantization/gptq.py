@@ -30,7 +30,7 @@ def gptq(
 
     ``widths`` of None are those of the configuration.
     """
-    bits = widths or widths_of(quantizable(model, config), config)
+    bits = widths or widths_of(model, quantizable(model, config), config)
 
     def round_block(block: nn.Module, layers: Layers, run: Run) -> dict[str, Rounded]:
         return {

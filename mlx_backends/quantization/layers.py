@@ -20,7 +20,7 @@ def leaves(model: nn.Module) -> Layers:
 
 
 def quantizable(model: nn.Module, config: QuantizationConfig) -> Layers:
-    """The layers that a configuration rounds.
+    """The layers that a configuration rounds, and the architecture lets be rounded.
 
     Raises:
         QuantizationError: The model is quantized already, has no such layer, or a layer's rows
@@ -31,7 +31,9 @@ def quantizable(model: nn.Module, config: QuantizationConfig) -> Layers:
     chosen = {
         name: layer
         for name, layer in layers.items()
-        if hasattr(layer, "to_quantized") and not _is_left_alone(name, config)
+        if hasattr(layer, "to_quantized")
+        and not _is_left_alone(name, config)
+        and own_choice(model, name, layer) is not False
     }
     if not chosen:
         raise QuantizationError(
@@ -57,13 +59,28 @@ def is_embedding(name: str, layer: nn.Module) -> bool:
     return isinstance(layer, nn.Embedding) or name.rpartition(".")[2] == "lm_head"
 
 
-def bits_of(name: str, layer: nn.Module, config: QuantizationConfig) -> int:
-    return config.bits_of_embeddings if is_embedding(name, layer) else config.bits
+def own_choice(model: Any, name: str, layer: nn.Module) -> bool | dict[str, Any]:
+    """What an architecture says of a layer: to be rounded as others, not at all, or how.
+
+    mlx-lm's models name layers so that must stay, or take more bits, such as a MoE's router.
+    """
+    choose = getattr(model, "quant_predicate", None)
+    return True if choose is None else choose(name, layer)
 
 
-def widths_of(layers: Layers, config: QuantizationConfig) -> dict[str, int]:
+def own_widths(model: nn.Module, layers: Layers) -> dict[str, int]:
+    """Bits of the layers for which the architecture asks for a width of their own."""
+    choices = {name: own_choice(model, name, layer) for name, layer in layers.items()}
+    return {name: chosen["bits"] for name, chosen in choices.items() if isinstance(chosen, dict)}
+
+
+def widths_of(model: nn.Module, layers: Layers, config: QuantizationConfig) -> dict[str, int]:
     """Bits of each layer."""
-    return {name: bits_of(name, layer, config) for name, layer in layers.items()}
+    asked = {
+        name: config.bits_of_embeddings if is_embedding(name, layer) else config.bits
+        for name, layer in layers.items()
+    }
+    return asked | own_widths(model, layers)
 
 
 def describe(model: nn.Module, config: QuantizationConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from mlx.utils import tree_unflatten
 
 from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import packed_layer, round_to_best_grid
-from mlx_backends.quantization.layers import arrays, bits_of, leaves, quantizable, widths_of
+from mlx_backends.quantization.layers import arrays, leaves, own_choice, quantizable, widths_of
 from mlx_backends.quantization.sensitivity import Read, sensitivities
 
 _SCALE_BITS = 32  # a scale and a bias of 16 bits each
@@ -19,7 +19,7 @@ _SCALE_BITS = 32  # a scale and a bias of 16 bits each
 
 def round_to_nearest(model: nn.Module, config: QuantizationConfig) -> None:
     """Round each layer by itself."""
-    pack(model, widths_of(quantizable(model, config), config), config)
+    pack(model, widths_of(model, quantizable(model, config), config), config)
 
 
 def search(model: nn.Module, config: QuantizationConfig) -> None:
@@ -28,23 +28,21 @@ def search(model: nn.Module, config: QuantizationConfig) -> None:
     MLX's own values hold zero and the far end of the range; at 2 and 3 bits that costs much.
     """
     chosen = quantizable(model, config)
-    for name in list(chosen):
+    for name, bits in widths_of(model, chosen, config).items():
         layer = chosen.pop(name)  # no layer that is done stays in memory
-        rounded = round_to_best_grid(layer.weight, bits_of(name, layer, config), config.group)
+        rounded = round_to_best_grid(layer.weight, bits, config.group)
         packed = packed_layer(layer, rounded, layer.weight.dtype)
         model.update_modules(tree_unflatten([(name, packed)]))
 
 
 def pack(model: nn.Module, widths: dict[str, int], config: QuantizationConfig) -> None:
     """Replace layers by packed ones of the given bits; lazy, nothing is evaluated."""
-    # Some architectures name layers that must stay, or take more bits, such as a MoE's router.
-    own_choice = getattr(model, "quant_predicate", None)
 
     def choose(name: str, layer: nn.Module) -> bool | dict[str, Any]:
         if name not in widths:
             return False
         params = {"group_size": config.group, "bits": widths[name], "mode": config.mode}
-        chosen = own_choice(name, layer) if own_choice else True
+        chosen = own_choice(model, name, layer)
         return params if chosen is True else chosen
 
     nn.quantize(model, config.group, config.bits, mode=config.mode, class_predicate=choose)
@@ -66,13 +64,15 @@ def mixed_widths(
     chosen, size = quantizable(model, config), sum(array.size for _, array in arrays(model))
     found = sensitivities(model, rows, config, read)
     assert config.target_bits is not None
-    widths = dict.fromkeys(chosen, config.bits)
-    packed = sum(layer.weight.size for layer in chosen.values())
-    per_weight = config.bits + _SCALE_BITS / config.group
-    left = config.target_bits * size - 16 * (size - packed) - per_weight * packed
-    for name in sorted(chosen, key=lambda name: -found[name]):
-        cost = (config.bits_of_sensitive - config.bits) * chosen[name].weight.size
-        if cost <= left:
+    widths = widths_of(model, chosen, config)
+    packed = {name: layer.weight.size for name, layer in chosen.items()}
+    least = sum(
+        count * (widths[name] + _SCALE_BITS / config.group) for name, count in packed.items()
+    )
+    left = config.target_bits * size - 16 * (size - sum(packed.values())) - least
+    for name in sorted(found, key=lambda name: -found[name]):
+        cost = (config.bits_of_sensitive - widths[name]) * packed[name]
+        if 0 < cost <= left:
             widths[name] = config.bits_of_sensitive
             left -= cost
     return widths

@@ -17,9 +17,9 @@ from mlx_backends.quantization.config import QuantizationConfig
 from mlx_backends.quantization.grids import Grids
 from mlx_backends.quantization.layers import (
     arrays,
-    bits_of,
     is_embedding,
     quantizable,
+    widths_of,
 )
 from mlx_backends.quantization.trained_weights import (
     Arrays,
@@ -107,7 +107,7 @@ def compute_type() -> mx.Dtype:
 def grids_of(model: nn.Module, config: QuantizationConfig, stored: mx.Dtype) -> Grids:
     """The first grids of all weights that a configuration packs."""
     chosen = quantizable(model, config)
-    widths = {f"{name}.weight": bits_of(name, m, config) for name, m in chosen.items()}
+    widths = {f"{name}.weight": bits for name, bits in widths_of(model, chosen, config).items()}
     return Grids(dict(arrays(model)), widths, config.group, stored)
 
 

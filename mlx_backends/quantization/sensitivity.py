@@ -18,7 +18,7 @@ import mlx.core as mx
 from mlx_backends.errors import QuantizationError
 from mlx_backends.quantization.block_runs import compute_type, computed_in, intercepted
 from mlx_backends.quantization.config import QuantizationConfig
-from mlx_backends.quantization.layers import is_embedding, leaves, quantizable
+from mlx_backends.quantization.layers import is_embedding, leaves, own_widths, quantizable
 
 # Tokens at once. All that a block computes on them inside is held, for its gradient.
 _BATCH_TOKENS = {"cpu": 512, "gpu": 2_048}
@@ -36,6 +36,8 @@ def sensitivities(
     model: Any, rows: mx.array, config: QuantizationConfig, read: Read | None = None
 ) -> dict[str, float]:
     """The slope for each layer that a configuration rounds; the higher, the more bits help.
+
+    Layers for which the architecture asks for a width of their own are left out, and stay exact.
 
     Args:
         model: A language model, not packed; unchanged afterwards.
@@ -83,7 +85,9 @@ class _Parts:
     def __init__(self, model: Any, config: QuantizationConfig, read: Read | None) -> None:
         self._read = read
         self._unread: dict[int, Any] = {}
-        self.chosen = quantizable(model, config)
+        layers = quantizable(model, config)
+        fixed = own_widths(model, layers)
+        self.chosen = {name: layer for name, layer in layers.items() if name not in fixed}
         self._model, self._config = model, config
         self._names = {id(layer): name for name, layer in self.chosen.items()}
         self._blocks = list(getattr(model, "layers", []))

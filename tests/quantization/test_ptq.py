@@ -1,5 +1,7 @@
 """Weights rounded after training: what is packed, and what it computes."""
 
+from functools import partial
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -101,6 +103,26 @@ def test_mixed_widths_use_the_budget_for_the_sensitive_layers(tiny, ids):
     norms = sum(a.nbytes for n, a in _arrays(twin) if "norm" in n) * 4
     weights = sum(a.size for _, a in _arrays(tiny))
     assert 4.0 < (size - scales - norms) / weights <= 5.0
+
+
+@pytest.mark.parametrize("algorithm", ["rtn", "search", "awq", "gptq", "mixed"])
+def test_what_an_architecture_asks_for_is_kept(tiny, ids, monkeypatch, algorithm):
+    def own(self, path, layer):
+        if path.endswith("k_proj"):
+            return {"group_size": 64, "bits": 8}
+        return not path.endswith("v_proj")
+
+    monkeypatch.setattr(
+        type(tiny), "quant_predicate", property(lambda self: partial(own, self)), raising=False
+    )
+    config = {"weight_bits": 2, "algorithm": algorithm, "embedding_bits": 4}
+    config |= {} if algorithm in ("rtn", "search") else {"calibration_data": ids}
+    config |= {"high_bits": 3, "target_bits": 3.4} if algorithm == "mixed" else {}
+    found = leaves(quantize(tiny, config))
+    assert "scales" not in found["model.layers.0.self_attn.v_proj"]
+    assert found["model.layers.0.self_attn.k_proj"].bits == 8
+    assert found["model.embed_tokens"].bits == 4
+    assert found["model.layers.0.mlp.up_proj"].bits in (2, 3)
 
 
 def _arrays(model):

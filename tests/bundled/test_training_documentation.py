@@ -6,6 +6,9 @@ import pytest
 
 from mlx_backends.bundled.training.generator import Corpus, Generator
 from mlx_backends.bundled.training.generator.documentation import frames, wordings
+from mlx_backends.bundled.training.generator.documentation.sections import SECTIONS
+from mlx_backends.bundled.training.generator.documentation.writer import Writer
+from mlx_backends.bundled.training.lexicon import Names
 
 PROSE = [
     ["`fold` returns the list of pages.", "The cache is cleared when the server stops."],
@@ -34,6 +37,21 @@ def test_every_answer_is_a_span_of_the_passage_it_cites(generator):
             holding = [i for i, passage in enumerate(passages) if item.sentence in passage]
             assert item.passage == holding[0], item  # overlapping chunks: the first is cited
     assert answered > 5 * refused > 500
+
+
+@pytest.mark.parametrize("maker", [maker for _, maker in SECTIONS], ids=lambda make: make.__name__)
+def test_a_section_says_what_it_answers(maker):
+    names = Names(random.Random(5))
+    asked = 0
+    for _ in range(40):
+        section = maker(Writer(names, held_out=False))
+        text = " ".join(" ".join(section.blocks).split())
+        for ask in section.asks:
+            asked += 1
+            assert ask.answer in ask.anchor, ask
+            assert " ".join(ask.anchor.split()) in text, ask
+            assert "{" not in ask.question, ask
+    assert asked >= 40
 
 
 def test_no_question_is_left_with_an_open_slot(generator):

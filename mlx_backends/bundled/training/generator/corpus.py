@@ -14,6 +14,8 @@ _UNSEEN = re.compile(
     r"|turns? .+ into|speciali[sz]es?)\b|^`truncate`",
     re.IGNORECASE,
 )
+# "What does the option --verbose do?" is one of those.
+_UNSEEN_NAMES = ("verbose", "truncate")
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ class Corpus:
 
 
 def _is_unseen(entry: Entry) -> bool:
-    return bool(_UNSEEN.search(entry.meaning))
+    return entry.name.lstrip("-") in _UNSEEN_NAMES or bool(_UNSEEN.search(entry.meaning))
 
 
 def _trained_paragraphs(documents: list[list[list[str]]]) -> list[list[list[str]]]:

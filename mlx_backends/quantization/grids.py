@@ -76,8 +76,7 @@ class _Set:
 
     def parts(self, rows: mx.array, group_size: int) -> list[mx.array]:
         """What belongs to each weight, of an array with a row for each group."""
-        sizes = [prod(shape) // group_size for shape in self.shapes]
-        return list(mx.split(rows, list(accumulate(sizes))[:-1]))
+        return _split(rows, [prod(shape) // group_size for shape in self.shapes])
 
 
 class Grids:
@@ -181,6 +180,24 @@ class Grids:
     def _as_stored(self, values: mx.array) -> mx.array:
         kept = values.astype(self._stored).astype(mx.float32)
         return values + mx.stop_gradient(kept - values)
+
+
+def _split(rows: mx.array, sizes: Sequence[int]) -> list[mx.array]:
+    """Parts of so many rows each, whose gradients are laid end to end.
+
+    MLX's own gradient of a part is as long as the whole: with many parts that is most of a step.
+    """
+
+    @mx.custom_function
+    def parts(rows: mx.array) -> list[mx.array]:
+        return list(mx.split(rows, list(accumulate(sizes))[:-1]))
+
+    @parts.vjp
+    def joined(_rows: mx.array, gradients: list[mx.array], _parts: list[mx.array]) -> mx.array:
+        return mx.concatenate(gradients)
+
+    made: Any = parts(rows)
+    return made
 
 
 def _side_by_side(weights: Arrays, names: Sequence[str]) -> list[list[str]]:

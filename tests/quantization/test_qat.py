@@ -13,7 +13,7 @@ from mlx_backends import QuantizationConfig, quantize_model
 from mlx_backends.errors import ConfigError, NumericalError, QuantizationError
 from mlx_backends.models.loader import read_model
 from mlx_backends.quantization import quantize
-from mlx_backends.quantization.grids import Grids
+from mlx_backends.quantization.grids import Grids, _split
 from mlx_backends.quantization.methods import twin_of
 from mlx_backends.quantization.ptq import unpack
 from mlx_backends.quantization.qat import grids_of, train
@@ -248,3 +248,13 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     rates = [TRAINING.rate_at(step) for step in range(TRAINING.steps)]
     assert max(rates) == TRAINING.learning_rate
     assert rates[-1] < 0.1 * max(rates)
+
+
+def test_gradients_of_weights_side_by_side_are_those_of_slices():
+    rows, wanted = mx.random.normal((2, 60, 4), key=mx.random.key(5))
+
+    def loss(parts):
+        return lambda rows: (mx.concatenate(parts(rows)[::-1]) * wanted).square().sum()
+
+    cut = mx.grad(loss(lambda rows: _split(rows, [10, 20, 30])))(rows)
+    assert mx.allclose(cut, mx.grad(loss(lambda rows: [rows[:10], rows[10:30], rows[30:]]))(rows))

@@ -77,7 +77,7 @@ log level|poll interval|refresh rate|memory limit|queue length|buffer size|buffe
 file format|default branch|base image|time zone|encoding|compression level|backup window|
 cut-off score|minimum score|maximum length|token limit|upload limit|download speed|seed|precision|
 sampling temperature|stop string|retry delay|grace period|lease time|cooldown|quota|priority|
-support address|contact address|home directory|working directory|output folder|cache folder|
+support address|contact address|home directory|working directory|output folder|spool folder|
 entry point|test runner|package manager|build tool|linter|formatter|issue tracker|documentation tool|
 material|mascot|flag color|postal code|area|elevation|top speed|fuel|range|crew size|seat count|
 opening time|closing time|ticket price|phone number|room number|floor|serial number|model number|
@@ -109,7 +109,7 @@ ATTRIBUTE_SYNONYMS = {
     "worker count": ["number of workers"],
     "thread count": ["number of threads"],
     "seat count": ["number of seats"],
-    "cache folder": ["cache directory"],
+    "spool folder": ["spool directory"],
     "output folder": ["output directory"],
     "minimum age": ["lowest age"],
 }

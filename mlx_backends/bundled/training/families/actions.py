@@ -8,7 +8,7 @@ from mlx_backends.bundled.training.families.fact import Fact, key_of, span_of
 from mlx_backends.bundled.training.grammar import capitalize
 from mlx_backends.bundled.training.lexicon import Names
 
-# Marks a question for all that a subject does, until its key is there.
+# Marks a question for all that a subject does, until the fact is made.
 _OF_ALL = "{"
 
 
@@ -79,12 +79,17 @@ class Actions:
                 f"action:o:{subject.short}:{second[0].base}",
                 f"action:s:{second[0].base}:{second[1].short}",
             }
-        if any(question.startswith(_OF_ALL) for question, _ in asks):
-            keys.add(key_of("does", subject.short))
-        asks = [(question.removeprefix(_OF_ALL), answer) for question, answer in asks]
-        says = frozenset() if agentless else frozenset((key_of("does", subject.short),))
-        found = {"S": subject, "VO": (verbs, thing)}
-        return Fact("action", statement, asks, frozenset(keys), found, says=says)  # type: ignore[arg-type]
+        does = key_of("does", subject.short)
+        of_all = tuple(text.removeprefix(_OF_ALL) for text, _ in asks if text.startswith(_OF_ALL))
+        return Fact(
+            "action",
+            statement,
+            [(question.removeprefix(_OF_ALL), answer) for question, answer in asks],
+            frozenset(keys),
+            {"S": subject, "VO": (verbs, thing)},  # type: ignore[dict-item]
+            says=frozenset() if agentless else frozenset((does,)),
+            of_all=(does, of_all),
+        )
 
     @staticmethod
     def _adjuncts_of(names: Names) -> list[tuple[str, str]]:

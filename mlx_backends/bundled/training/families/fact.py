@@ -1,6 +1,7 @@
 """One statement with the questions that it answers."""
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 
 from mlx_backends.bundled.training.grammar import capitalize
 
@@ -17,6 +18,8 @@ class Fact:
         slots: What filled the patterns.
         pair: Subject, attribute and value where the fact has this simple form, for tables.
         says: Keys of further questions that a reader might take the statement to answer.
+        of_all: A key, and which of the questions ask for all that is said of a subject: they fit
+            where no other statement says something of it.
     """
 
     family: str
@@ -26,6 +29,15 @@ class Fact:
     slots: dict[str, str]
     pair: tuple[str, str, str] | None = None
     says: frozenset[str] = frozenset()
+    of_all: tuple[str, tuple[str, ...]] = ("", ())
+
+    def narrowed(self, taken: Container[str] | None = None) -> "Fact":
+        """Leave out the questions `of_all` if their key is taken, or without keys in any case."""
+        key, questions = self.of_all
+        if not questions or (taken is not None and key not in taken):
+            return self
+        asks = [(question, answer) for question, answer in self.asks if question not in questions]
+        return replace(self, asks=asks, of_all=("", ()))
 
     def meets(self, other: "Fact") -> bool:
         """Whether one of the two statements answers a question of the other."""

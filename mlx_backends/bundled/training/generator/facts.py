@@ -1,6 +1,7 @@
 """Draws facts that share subjects and attributes."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,17 +46,17 @@ class Facts:
             else:
                 family = rng.choices(families, weights)[0]
                 fact = family.make(self.names)
-            if not fact.asks or fact.keys & (used | said) or fact.says & used:
+            if not fact.narrowed().asks or fact.keys & (used | said) or fact.says & used:
                 continue
             used |= fact.keys
             said |= fact.says
             chosen.append((family, fact))
-        return [fact for _, fact in chosen]
+        return _narrowed([fact for _, fact in chosen])
 
     def sibling_of(self, fact: Fact) -> Fact | None:
         """Make a near miss of a fact, or None if its family is not one of these."""
         family = next((f for f in self.families if f.name == fact.family), None)
-        return self._sibling((family, fact))[1] if family else None
+        return self._sibling((family, fact))[1].narrowed() if family else None
 
     def _sibling(self, pair: tuple[Any, Fact]) -> tuple[Any, Fact]:
         """Make a near miss: the same family with some of its key, or another that shares a slot."""
@@ -72,3 +73,10 @@ class Facts:
             return family, family.make(self.names)
         other = rng.choice(others)
         return other, other.make(self.names, {keys[0]: fact.slots[keys[0]]})
+
+
+def _narrowed(facts: list[Fact]) -> list[Fact]:
+    """Ask what a subject does only of the one fact that says it."""
+    counts = Counter(key for fact in facts for key in fact.keys | fact.says)
+    shared = {key for key, count in counts.items() if count > 1}
+    return [fact.narrowed(shared) for fact in facts]

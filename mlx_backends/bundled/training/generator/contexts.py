@@ -15,7 +15,7 @@ from mlx_backends.bundled.training.generator.passages import Passage, Passages
 from mlx_backends.bundled.training.generator.tables import Tables
 
 # Share of contexts that keep only so many unanswerable questions, the nearest to their passages.
-_NEAREST = 0.7
+_NEAREST = 0.85
 _FEW_MISSES = 2
 
 

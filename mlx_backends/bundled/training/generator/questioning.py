@@ -44,13 +44,13 @@ class Questioning:
         return Conversation(messages)
 
     def _order(self, items: list[Item]) -> list[Item]:
-        """Mix in refusals so that about 30% of the questions have no answer."""
+        """Mix in refusals so that about a third of the questions have no answer."""
         rng = self.rng
         answered = [item for item in items if item.answer is not None]
         missing = [item for item in items if item.answer is None]
         ordered: list[Item] = []
         while answered or missing:
-            pool = missing if missing and (not answered or rng.random() < 0.37) else answered
+            pool = missing if missing and (not answered or rng.random() < 0.4) else answered
             if pool is missing and not answered and ordered:
                 break
             ordered.append(pool.pop())

@@ -32,10 +32,14 @@ _HOW_MUCH = (
     rf"(?P<o>(?:at most |up to |no more than |at least |exactly |only |about )?(?:{_NUMBERS}))"
 )
 _MODALS = "must|should|can|may|cannot|will"
-_LIVING = (
-    "run|live|reside|happen|occur|start|stand|appear|execute|begin|end|take place|lie|work|stay"
-)
-_LIVES = "runs|lives|resides|happens|occurs|starts|stands|appears|executes|begins|ends|takes place|lies|works|stays"
+_LIVING = {
+    verb.third: verb
+    for verb in map(
+        grammar.conjugate,
+        "run live reside happen occur start stand appear execute begin end lie work stay".split(),
+    )
+}
+_LIVE, _LIVES = "|".join(verb.base for verb in _LIVING.values()), "|".join(_LIVING)
 _PUTS = "|".join(
     third
     for third in "stores puts saves writes places keeps collects holds inserts copies moves shows records".split()
@@ -204,7 +208,7 @@ _RULES: list[tuple[re.Pattern[str], list[tuple[str, str]]]] = [
         [("o", "Where does {s} {b}?"), ("o", "Where is it that {s} {v}?"), ("s", "What {v} {o}?")],
     ),
     (
-        re.compile(rf"^{_SUBJECT}(?<=s) (?P<v>{_LIVING}) {_WHERE}(?:\.$|{_COMMA}|; )"),
+        re.compile(rf"^{_SUBJECT}(?<=s) (?P<v>{_LIVE}) {_WHERE}(?:\.$|{_COMMA}|; )"),
         [("o", "Where do {s} {v}?"), ("o", "Where is it that {s} {v}?")],
     ),
     (
@@ -338,7 +342,7 @@ def _is_vague(subject: str) -> bool:
 
 
 def _verb_forms(third: str) -> dict[str, str]:
-    verb = BY_THIRD.get(third)
+    verb = BY_THIRD.get(third) or _LIVING.get(third)
     return {"b": verb.base, "bp": verb.participle, "bg": verb.gerund} if verb else {"b": ""}
 
 

@@ -65,4 +65,4 @@ def line_of(row: Row, width: int) -> str:
     ]
     others = [f"{name} {value:,.1f}" for name, value in row.figures.items() if name not in shown]
     rest = "; ".join([*others, *([row.note] if row.note else [])])
-    return f"{row.variant:<{width}}" + "".join(f"{cell:>12}" for cell in cells) + f"  {rest}"
+    return f"{row.variant:<{width}}" + "".join(f" {cell:>11}" for cell in cells) + f"  {rest}"

@@ -54,7 +54,7 @@ def choices(writer: Writer) -> Section:
         listed = ", ".join(values[:-1]) + f" or {values[-1]}"
         said = rng.choice(("{l}; {e}", "{l}: {e}", "{l}. {E}", "the {h}: {l}; {e}"))
         effects, asks = [], []
-        for value in rng.sample(values, rng.choice((1, 1, 2))):
+        for value in rng.sample(values, min(len(values), rng.choice((1, 1, 2)))):
             sort = f"the {names.modifier()} {head}"
             act = grammar.conjugate(rng.choice(("take", "choose", "use", "keep", "mean")))
             tail = rng.choice(

@@ -80,7 +80,7 @@ def make_pool(
 
 
 def window(pool: Pool) -> Pool:
-    """The same memory under the size of one row.
+    """The same memory under the size of one row, or a few short ones.
 
     Kernels find a row by the pool's strides alone. MLX hands a GPU its work in pieces of so many
     bytes, each input counted in full: a whole pool in every layer would make the pieces small, and
@@ -153,6 +153,8 @@ def pool_constants(k_pool: Pool, v_pool: Pool, dtype: mx.Dtype, head_dim: int) -
 
 def _one_row(array: mx.array) -> mx.array:
     _, num_slots, width = array.shape
-    row_view = mx.as_strided(array, (1, 1, width), (num_slots * width, width, 1))
+    # Metal gets arrays of fewer than eight elements as constants, which no kernel may write.
+    num_rows = min(-(-8 // width), num_slots)
+    row_view = mx.as_strided(array, (1, num_rows, width), (num_slots * width, width, 1))
     mx.eval(row_view)
     return row_view

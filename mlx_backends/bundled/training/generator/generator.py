@@ -126,7 +126,7 @@ class Generator:
             return self.grounded(self.follow_up_context(), in_order=True)
         elif draw < 0.19 and self.level > 0.2:
             context = self.long_context()
-        elif draw < 0.62 and self.level > 0.1:
+        elif draw < 0.66 and self.level > 0.1:
             context = self._any_documentation()
         else:
             context = self.context(self._fact_count(), pick=True)
@@ -136,9 +136,9 @@ class Generator:
 
     def _any_documentation(self) -> Context:
         draw = self.rng.random()
-        if draw < 0.28 and self.has_written:
+        if draw < 0.42 and self.has_written:
             return self.written_context()
-        return self.documentation_context(real=draw < 0.46)
+        return self.documentation_context(real=draw < 0.56)
 
     def page(self) -> str:
         """Take real prose to read on from, up to about 1,000 tokens."""

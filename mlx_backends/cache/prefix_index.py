@@ -75,10 +75,8 @@ class PrefixIndex:
 
     def child(self, parent: Node, digest: bytes, token_ids: Sequence[int]) -> Node | None:
         """The block that holds exactly these tokens after this parent."""
-        node = self._by_digest.get(digest)
-        if node is None or node.parent is not parent or node.token_ids != tuple(token_ids):
-            return None
-        return node
+        found = self.descend(parent, [digest], token_ids)
+        return found[0] if found else None
 
     def descend(self, node: Node, digests: Sequence[bytes], token_ids: Sequence[int]) -> list[Node]:
         """As many blocks after a node as are there, in order.

@@ -10,6 +10,7 @@ from collections.abc import Sequence as Seq
 import mlx.core as mx
 
 from mlx_backends.cache.prefix_cache import BlockCopy
+from mlx_backends.engine.decode_batch import power_of_two
 from mlx_backends.engine.pool_access import PoolAccess
 
 
@@ -33,7 +34,7 @@ class CopyStep:
 
     def run(self, copies: Seq[BlockCopy]) -> None:
         """Copy blocks in every layer, lazily: ``access.state`` has what to evaluate."""
-        size = 1 << (len(copies) - 1).bit_length()
+        size = power_of_two(len(copies))
         padded = [
             *copies,
             *[BlockCopy(self._scratch_block, self._scratch_block)] * (size - len(copies)),

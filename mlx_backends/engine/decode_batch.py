@@ -40,7 +40,7 @@ class DecodeBatch:
         tokens: mx.array | None = None,
     ) -> None:
         self.sequences = tuple(sequences)
-        width = _power_of_two(max(MIN_WIDTH, *(len(s.block_ids) for s in sequences)))
+        width = power_of_two(max(MIN_WIDTH, *(len(s.block_ids) for s in sequences)))
         self._tables = np.full((size, width), scratch_block, dtype=np.int32)
         self._num_blocks = [0] * len(sequences)
         self._expected_lens = [s.num_computed_tokens for s in sequences]
@@ -99,12 +99,12 @@ class DecodeBatch:
 
 def batch_bucket(num_sequences: int, smallest: int = 1) -> int:
     """Rows of a batch for so many sequences: one, or a power of two from ``smallest`` on."""
-    return 1 if num_sequences == 1 else max(smallest, _power_of_two(num_sequences))
+    return 1 if num_sequences == 1 else max(smallest, power_of_two(num_sequences))
 
 
 def buckets(smallest: int, largest: int) -> list[int]:
     """The powers of two from one that holds ``smallest`` to one that holds ``largest``."""
-    first, last = _power_of_two(smallest), max(_power_of_two(smallest), _power_of_two(largest))
+    first, last = power_of_two(smallest), max(power_of_two(smallest), power_of_two(largest))
     return [1 << exponent for exponent in range(first.bit_length() - 1, last.bit_length())]
 
 
@@ -132,7 +132,8 @@ def _has_count(sequence: Sequence, count: int) -> bool:
     return len(sequence.block_ids) == count
 
 
-def _power_of_two(at_least: int) -> int:
+def power_of_two(at_least: int) -> int:
+    """The least power of two that is no less."""
     return 1 << (at_least - 1).bit_length()
 
 

@@ -35,7 +35,7 @@ def input_norms(
         raise ConfigError("calibration_data is empty; give some thousand tokens of real text.")
     layers = linear_layers(model, exclude)
     squares: InputNorms = {}
-    # The class looks its layer up by identity: the parameters of a layer do not change for it.
+    # What watches is a class, which tells layers apart by their identity.
     names = {id(layer): name for name, layer in layers.items()}
 
     def note(layer: nn.Module, x: mx.array) -> None:

@@ -1,5 +1,7 @@
 """Tables and lists of settings that are counts, or that choose among values."""
 
+import random
+
 from mlx_backends.bundled.training import grammar
 from mlx_backends.bundled.training.generator.documentation.markdown import table, table_row, title
 from mlx_backends.bundled.training.generator.documentation.writer import Section, Writer
@@ -36,8 +38,7 @@ def counts(writer: Writer) -> Section:
         section.asks.append(writer.ask("decides", code, line, h=part, k=writer.kind(kind)))
         if rng.random() < 0.3:
             section.asks.append(writer.ask("set_by", meaning, line, c=code, k=writer.kind(kind)))
-    top = table_row([title(rng, heads[i]) for i in order])
-    section.blocks = [table(rng, [top, *lines])] if is_table else ["\n".join(lines)]
+    section.blocks = [_listed(rng, [heads[i] for i in order], lines, is_table)]
     return section
 
 
@@ -77,9 +78,14 @@ def choices(writer: Writer) -> Section:
             how = f"What is the value of {code}"
             section.asks.append(writer.ask("default", default, line, c=code, h=how))
     heads = [kind, "default", rng.choice(_MEANINGS)]
-    top = table_row([title(rng, head) for head in heads])
-    section.blocks = [table(rng, [top, *lines])] if is_table else ["\n".join(lines)]
+    section.blocks = [_listed(rng, heads, lines, is_table)]
     return section
+
+
+def _listed(rng: random.Random, heads: list[str], lines: list[str], is_table: bool) -> str:
+    """Rows under their heads, or items as they are."""
+    top = table_row([title(rng, head) for head in heads])
+    return table(rng, [top, *lines]) if is_table else "\n".join(lines)
 
 
 def _word(writer: Writer) -> str:

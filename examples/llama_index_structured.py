@@ -15,8 +15,8 @@ class Port(BaseModel):
 
 def main(model: str = "bundled") -> dict:
     llm = MLXLLM(model=model, temperature=0, max_tokens=64)
-    prompt = PromptTemplate("{text}\n\nAnswer as JSON.")
-    text = "The default port of Alder is 8000."
+    prompt = PromptTemplate("{text}")
+    text = "The server's name is Alder and the default port is 8000."
     ports = list(llm.stream_structured_predict(Port, prompt, text=text))
     print(*ports, sep="\n")
     return ports[-1].model_dump()

@@ -2,7 +2,8 @@
 
 First make the two inputs in ``--folder``: ``prepare`` collects real prose from the installed
 packages and learns the tokenizer. The weights go to ``--out``; ``export`` turns them into the
-folders that ship.
+folders that ship. ``average`` writes a chat model between the one in ``--resume`` and the one in
+``--out``, which continued it, to ``average`` below ``--out``: it may be exported instead.
 """
 
 import argparse
@@ -14,7 +15,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mlx_backends.bundled.train", description=__doc__
     )
-    parser.add_argument("what", choices=("prepare", "lm", "encoder", "reranker", "export"))
+    parser.add_argument(
+        "what", choices=("prepare", "lm", "encoder", "reranker", "average", "export")
+    )
     parser.add_argument("--folder", type=Path, default=Path("build/bundled"))
     parser.add_argument("--manuals", type=Path, help="unpacked Debian documentation packages")
     parser.add_argument("--out", type=Path, default=Path("build/bundled/out"))
@@ -31,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--eval-every", type=float, default=60)
     parser.add_argument("--eval-items", type=int, default=160)
     parser.add_argument("--bits", type=int, default=4, help="of export; the embedding has 6")
+    parser.add_argument("--share", type=float, default=0.65, help="of the later run, in average")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 
@@ -42,6 +46,13 @@ def main() -> None:
         from mlx_backends.bundled.training import prepare
 
         prepare.prepare(options.folder, options.manuals)
+    elif options.what == "average":
+        from mlx_backends.bundled.training import averaging
+
+        if options.resume is None:
+            raise SystemExit("average needs --resume: the weights that the run in --out continued.")
+        target = options.out / "average"
+        averaging.average(options.resume, options.out, target, share=options.share)
     elif options.what == "export":
         from mlx_backends.bundled.training import export
 

@@ -1,5 +1,6 @@
 """What both training loops share: optimizer, schedule, workers and fake quantization (torch)."""
 
+import contextlib
 import gc
 import math
 import multiprocessing
@@ -187,8 +188,17 @@ class Feed:
         self._max_uses = max_uses
         threading.Thread(target=self._pump, daemon=True).start()
 
+    @property
+    def num_alive(self) -> int:
+        """Workers that still make batches; one that failed has printed why."""
+        return sum(process.is_alive() for process in self._processes)
+
     def next(self) -> tuple[Tensor, ...]:
-        """Return a batch: a new one, or an old one again while the workers are behind."""
+        """Return a batch: a new one, or an old one again while the workers are behind.
+
+        Raises:
+            RuntimeError: A new one is needed and every worker has failed.
+        """
         try:
             batch = self._ready.get_nowait()
         except queue.Empty:
@@ -198,7 +208,7 @@ class Feed:
                     entry[1] += 1
                     self.reused += 1
                     return entry[0]
-            batch = self._ready.get()
+            batch = self._wait()
         self.fresh += 1
         self._old.append([batch, 1])
         return batch
@@ -206,6 +216,12 @@ class Feed:
     def stop(self) -> None:
         for process in self._processes:
             process.kill()
+
+    def _wait(self) -> tuple[Tensor, ...]:
+        while self.num_alive:
+            with contextlib.suppress(queue.Empty):
+                return self._ready.get(timeout=1)
+        raise RuntimeError("Every data worker has failed; their errors stand above.")
 
     def _pump(self) -> None:
         while True:

@@ -32,7 +32,7 @@ class Port(BaseModel):
     port: int = Field(description="The port.")
 
 
-PROMPT = PromptTemplate("The default port of {name} is {port}.\n\nAnswer as JSON.")
+PROMPT = PromptTemplate("The server's name is {name} and the default port is {port}.")
 ALDER = Port(name="Alder", port=8000)
 
 
@@ -125,7 +125,7 @@ def test_json_mode(llm):
 @pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")  # LlamaIndex's .json()
 async def test_as_structured_llm(llm, method):
     structured = llm.as_structured_llm(Port)
-    message = ChatMessage("The default port of Alder is 8000.\n\nAnswer as JSON.")
+    message = ChatMessage("The server's name is Alder and the default port is 8000.")
     *_, last = await responses_of(structured, method, [message])
     assert last.raw == ALDER
     assert Port.model_validate_json(last.message.content) == ALDER
@@ -133,7 +133,7 @@ async def test_as_structured_llm(llm, method):
 
 @pytest.mark.parametrize("method", ["complete", "acomplete"])
 async def test_as_structured_llm_completes(llm, method):
-    prompt = "The default port of Alder is 8000.\n\nAnswer as JSON."
+    prompt = "The server's name is Alder and the default port is 8000."
     [response] = await responses_of(llm.as_structured_llm(Port), method, prompt)
     assert response.raw == ALDER
 

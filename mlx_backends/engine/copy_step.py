@@ -10,8 +10,8 @@ from collections.abc import Sequence as Seq
 import mlx.core as mx
 
 from mlx_backends.cache.prefix_cache import BlockCopy
-from mlx_backends.engine.decode_batch import power_of_two
 from mlx_backends.engine.pool_access import PoolAccess
+from mlx_backends.kernels.tuning import power_of_two
 
 
 class CopyStep:

@@ -13,6 +13,7 @@ from mlx_backends.core import SamplingParams
 from mlx_backends.engine.decode_step import DecodeInputs, DecodeOutputs
 from mlx_backends.engine.sampler import RowArrays, RowContext, Sampled, sample
 from mlx_backends.engine.sequence import Sequence
+from mlx_backends.kernels.tuning import power_of_two
 
 MIN_WIDTH = 16
 _PADDING = SamplingParams()
@@ -130,11 +131,6 @@ def scratch_draw(logits: mx.array, temperature: float) -> Sampled:
 
 def _has_count(sequence: Sequence, count: int) -> bool:
     return len(sequence.block_ids) == count
-
-
-def power_of_two(at_least: int) -> int:
-    """The least power of two that is no less."""
-    return 1 << (at_least - 1).bit_length()
 
 
 def _arrays(*parts: list[int] | np.ndarray) -> list[mx.array]:

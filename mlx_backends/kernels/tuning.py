@@ -50,7 +50,7 @@ def default_tuning(head_dim: int, rows: int, *, is_quantized: bool = False) -> T
     # One chunk a lane: a lane keeps that many chunks of each row's query and sums in registers.
     # Codes are half as wide or less: twice as many a lane keep as many bytes in flight.
     chunk = 2 * CHUNK if is_quantized and head_dim % (2 * CHUNK) == 0 else CHUNK
-    lanes = _power_of_two(head_dim // chunk)
+    lanes = power_of_two(head_dim // chunk)
     return Tuning(lanes=lanes, tokens=2 if rows <= 4 else 1, simdgroups=DEFAULT_SIMDGROUPS)
 
 
@@ -90,6 +90,6 @@ def num_splits(max_context: int, groups: int) -> int:
     return max(1, min(wanted, max_context // _MIN_SPLIT_TOKENS, _MAX_SPLITS))
 
 
-def _power_of_two(count: int) -> int:
+def power_of_two(count: int) -> int:
     """The least power of two that is not under ``count``."""
     return 1 << (max(count, 1) - 1).bit_length()

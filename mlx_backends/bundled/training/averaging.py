@@ -28,12 +28,12 @@ def average(before: Path, after: Path, target: Path, *, share: float) -> None:
 
     if not 0 <= share <= 1:
         raise ValueError(f"the share of the later weights is {share}; it goes from 0 to 1")
-    target.mkdir(parents=True, exist_ok=True)
-    names = sorted(path.name for path in after.glob("lm-*.safetensors"))
-    if not names or names != sorted(path.name for path in before.glob("lm-*.safetensors")):
+    names = _names(after)
+    if not names or names != _names(before):
         raise ValueError(
             f"{before} and {after} need the same lm-*.safetensors; {after} has {names}"
         )
+    target.mkdir(parents=True, exist_ok=True)
     for name in names:
         old: Any = mx.load(str(before / name))
         new: Any = mx.load(str(after / name))
@@ -46,6 +46,10 @@ def average(before: Path, after: Path, target: Path, *, share: float) -> None:
             for key in new
         }
         mx.save_safetensors(str(target / name), mixed)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("lm-*.safetensors"))
 
 
 def _shapes(tensors: dict[str, Any]) -> dict[str, Any]:

@@ -188,11 +188,6 @@ class Feed:
         self._max_uses = max_uses
         threading.Thread(target=self._pump, daemon=True).start()
 
-    @property
-    def num_alive(self) -> int:
-        """Workers that still make batches; one that failed has printed why."""
-        return sum(process.is_alive() for process in self._processes)
-
     def next(self) -> tuple[Tensor, ...]:
         """Return a batch: a new one, or an old one again while the workers are behind.
 
@@ -218,7 +213,7 @@ class Feed:
             process.kill()
 
     def _wait(self) -> tuple[Tensor, ...]:
-        while self.num_alive:
+        while any(process.is_alive() for process in self._processes):
             with contextlib.suppress(queue.Empty):
                 return self._ready.get(timeout=1)
         raise RuntimeError("Every data worker has failed; their errors stand above.")
